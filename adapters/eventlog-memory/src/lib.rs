@@ -1,0 +1,1 @@
+//! An eventlog in memory.

@@ -1,0 +1,1 @@
+//! An eventlog on redb.

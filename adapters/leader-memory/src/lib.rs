@@ -1,0 +1,1 @@
+//! Leader election inside one process.

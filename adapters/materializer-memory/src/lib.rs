@@ -1,0 +1,1 @@
+//! A materializer over plain Rust values.

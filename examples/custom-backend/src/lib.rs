@@ -1,0 +1,1 @@
+//! A sync backend in one file.

@@ -1,0 +1,1 @@
+//! Sync mounted in a plain hyper server.

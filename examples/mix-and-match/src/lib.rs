@@ -1,0 +1,1 @@
+//! Every part of livestore chosen by a flag.

@@ -1,0 +1,1 @@
+//! The livestore command: serve, restore, demo.

@@ -1,0 +1,188 @@
+//! A session's way to its leader, in the same process or in another one.
+//!
+//! ```text
+//!   session ── attach ──────────────────────▶ leader      which commits the log has of this session, which are gone
+//!   session ── push (one at a time) ────────▶ leader
+//!   session ◀─ items, one ordered stream ──── leader      advances, rebases, and the answers to pushes among them
+//!   session ── refresh ─────────────────────▶ leader      begin the stream again at this version
+//! ```
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+
+use crate::{BoxError, ClientId, Event, GoneCommit, SeqNum, SessionId, Snapshot};
+
+/// Connects a session with the leader of its client.
+///
+/// # Contract
+/// - Attaching ends every older attachment of the same session id, with what is still in it.
+/// - The items of an attachment are one ordered stream; an answer to a push is one of them, not a message beside it.
+/// - When the leader is gone the stream ends; the session keeps its pending events and attaches again.
+#[async_trait]
+pub trait LeaderLink: Debug + Send + Sync + 'static {
+    /// Attaches a session.
+    ///
+    /// # Errors
+    /// [`LinkError`] if there is no leader to attach to.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave an attachment that nobody reads; the next attach of the session ends it.
+    async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError>;
+
+    /// A copy of the leader's state to start from.
+    ///
+    /// # Errors
+    /// [`LinkError`] if there is no leader, or its state cannot be copied.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn snapshot(&self) -> Result<Snapshot, LinkError>;
+}
+
+/// What a session says when it attaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// The session.
+    pub session_id: SessionId,
+    /// The version of the leader's log that the session has got to, without its own pending events.
+    pub cursor: SeqNum,
+    /// Its last commit, counted from 1; 0 if it has none.
+    pub last_n: u64,
+}
+
+/// What the leader answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The client's id, for the session's events.
+    pub client_id: ClientId,
+    /// The session's last commit that was ever in the leader's log.
+    pub persisted: u64,
+    /// Its commits that are in the log no longer.
+    pub gone: Vec<GoneCommit>,
+}
+
+/// An attached session's two directions.
+pub struct Attachment {
+    /// The leader's answer.
+    pub attached: Attached,
+    /// What the leader has to tell, in order. Ends when the leader or the attachment is gone.
+    pub items: BoxStream<'static, LeaderItem>,
+    /// The way to the leader.
+    pub sender: Box<dyn SessionSender>,
+}
+
+impl Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("attached", &self.attached).finish_non_exhaustive()
+    }
+}
+
+/// Sends messages of one attachment to the leader. Dropping it detaches.
+pub trait SessionSender: Debug + Send + Sync + 'static {
+    /// Sends without waiting: the protocol allows one push and one refresh at a time, which is all that ever queues.
+    ///
+    /// # Errors
+    /// [`LinkError::Gone`] if the leader or the attachment is gone.
+    fn send(&self, message: SessionMessage) -> Result<(), LinkError>;
+}
+
+/// What a session sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionMessage {
+    /// Pending events for the leader's log.
+    Push(SessionPush),
+    /// Asks for the stream to begin again at this version of the leader's log; items under way are void.
+    Refresh {
+        /// The version that the session is at.
+        cursor: SeqNum,
+        /// Counts the refreshes of an attachment from 1; items carry it, so that older ones are told apart.
+        stream: u64,
+    },
+    /// An item was taken in; the leader sends only so many ahead.
+    Taken,
+}
+
+/// Pending events of a session, from the first one on, whole units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPush {
+    /// Names this push; never used again in an attachment.
+    pub attempt: u64,
+    /// The version of the leader's log that the events build on.
+    pub base: SeqNum,
+    /// The events.
+    pub events: Vec<Event>,
+}
+
+/// One item of the leader's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderItem {
+    /// Which [`SessionMessage::Refresh`] it belongs to; 0 before the first.
+    pub stream: u64,
+    /// What happened to the log.
+    pub payload: SessionPayload,
+    /// Commits of this session that are newly gone from the log.
+    pub gone: Vec<GoneCommit>,
+    /// The client's id now.
+    pub client_id: ClientId,
+}
+
+/// What happened to the leader's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionPayload {
+    /// Events follow `after`; none, if only the settled head moved.
+    Advance {
+        /// The version before the events.
+        after: SeqNum,
+        /// The events.
+        events: Arc<[Event]>,
+        /// The leader's settled head, at most the last of the events.
+        settled: SeqNum,
+    },
+    /// The log rolled back to `rollback_to`; then `events` follow.
+    Rebase {
+        /// The version that the session is taken to be at.
+        after: SeqNum,
+        /// The last version that stays.
+        rollback_to: SeqNum,
+        /// The events.
+        events: Arc<[Event]>,
+        /// The leader's settled head, at most the last of the events.
+        settled: SeqNum,
+    },
+    /// The push was persisted: the events pushed stand in the log after `after` in the order pushed.
+    Accepted {
+        /// Which push.
+        attempt: u64,
+        /// The base of the push.
+        after: SeqNum,
+        /// The number of its last event in the leader's log; all of them carry this generation.
+        last: SeqNum,
+        /// The leader's settled head, at most `last`.
+        settled: SeqNum,
+    },
+    /// The push was not taken, because it does not build on the log's head, or repeats a commit.
+    Refused {
+        /// Which push.
+        attempt: u64,
+    },
+    /// The session's version is gone for good, and it needs a new snapshot.
+    Restart,
+}
+
+/// Why a leader cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The leader is gone, or there is none (yet). Attach to the next one.
+    #[error("the leader is gone")]
+    Gone,
+    /// The leader refused, for a reason that trying again does not change.
+    #[error("the leader refused: {0}")]
+    Refused(String),
+    /// The way to the leader failed.
+    #[error("the link to the leader failed")]
+    Link(#[source] BoxError),
+}

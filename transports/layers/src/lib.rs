@@ -1,0 +1,1 @@
+//! Wrappers around any sync backend: Retry and Faulty.

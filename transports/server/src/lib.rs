@@ -1,0 +1,1 @@
+//! One listener for every transport over a hub of backends.

@@ -1,0 +1,1 @@
+//! The native WebSocket transport, client side.
