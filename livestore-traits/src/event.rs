@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Args, ClientId, EventName, GlobalSeq, SeqNum, SessionId};
+use crate::{Args, ClientId, EventName, GlobalSeq, Position, SeqNum, SessionId};
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,8 +81,6 @@ impl SyncedEvent {
 pub struct Event {
     /// Its full number in this log.
     pub num: SeqNum,
-    /// The full number of the event it follows: for a synced event the last synced one before it.
-    pub parent: SeqNum,
     /// Its name.
     pub name: EventName,
     /// Its args.
@@ -104,6 +102,16 @@ impl Event {
     #[must_use]
     pub const fn kind(&self) -> EventKind {
         if self.num.is_synced() { EventKind::Synced } else { EventKind::ClientOnly }
+    }
+
+    /// The place of the event it follows: for a synced event the synced one before it, for a client-only event
+    /// whatever stands before it. The root has itself.
+    #[must_use]
+    pub const fn parent(&self) -> Position {
+        match (self.num.global.0, self.num.client) {
+            (global, 0) => Position::synced(GlobalSeq(global.saturating_sub(1))),
+            (_, client) => Position { global: self.num.global, client: client - 1 },
+        }
     }
 
     /// As [`SyncedEvent::encoded_len`].
