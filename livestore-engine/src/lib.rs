@@ -1,1 +1,3 @@
-//! The generic sync engine: pure merge, sans-io processors, tokio runtime, and the store handle.
+//! The generic sync engine.
+
+pub mod sync;
