@@ -10,17 +10,17 @@
 //! after    … e4 e5 e6 e7 │ e8'           rolled back to e5; appended e6 e7 e8'
 //! ```
 
-use livestore_traits::{Event, GlobalSeq, SeqNum};
+use livestore_traits::{Event, EventKind, GlobalSeq, SeqNum};
 
 use super::outcome::{Change, MergeError};
-use super::renumber::{next, renumber};
+use super::renumber::{check_range, next, renumber};
 use super::state::{Level, SyncState};
 
 /// A merge of upstream's events under way.
 pub(super) struct Advance<'a> {
     state: &'a mut SyncState,
     change: Change,
-    /// See [`Payload::UpstreamAdvance`](super::Payload::UpstreamAdvance).
+    /// Leader: up to here, pending was pushed under the numbers it has.
     pushed_through: GlobalSeq,
 }
 
@@ -29,6 +29,7 @@ enum Relation {
     Equal,
     /// The same event, but upstream has other args.
     SameWithOtherArgs,
+    /// Another event.
     Foreign,
 }
 
@@ -65,46 +66,42 @@ impl<'a> Advance<'a> {
     }
 
     fn relation(&self, event: &Event) -> Relation {
-        let Some(first) = self.state.pending.get(self.state.first_confirmable) else {
-            return Relation::Foreign;
-        };
-        match self.state.level {
-            Level::Session => {
-                if event.identity().is_none()
-                    || event.identity() != first.identity()
-                    || event.kind() != first.kind()
-                {
-                    Relation::Foreign
-                } else if event.args == first.args {
-                    Relation::Equal
-                } else {
-                    Relation::SameWithOtherArgs
-                }
-            }
-            Level::Leader => {
-                // Wherever pending would be numbered now, its first synced event would follow the upstream head.
-                let follows = event.num.global == self.state.upstream_head.global.next();
-                let commits = first.commit.zip(event.commit);
-                let same = event.name == first.name
-                    && event.client_id == first.client_id
-                    && event.session_id == first.session_id
-                    && commits.is_none_or(|(ours, theirs)| ours == theirs);
-                if !follows || !same {
-                    Relation::Foreign
-                } else if event.args.js_eq(&first.args) {
-                    Relation::Equal
-                } else if commits.is_some() || self.was_pushed(first) {
-                    Relation::SameWithOtherArgs
-                } else {
-                    Relation::Foreign
-                }
-            }
+        match (self.state.pending.get(self.state.first_confirmable), self.state.level) {
+            (None, _) => Relation::Foreign,
+            (Some(ours), Level::Leader) => self.relation_by_content(ours, event),
+            (Some(ours), Level::Session) => self.relation_by_identity(ours, event),
         }
     }
 
-    /// Whether `event` was pushed under the number it has: once pending is renumbered, nothing of it was.
-    fn was_pushed(&self, event: &Event) -> bool {
-        self.change.rollback_to.is_none() && event.num.global <= self.pushed_through
+    /// Leader: an event of the backend is ours if it stands where ours would and says the same. Where the wire carries
+    /// the commit, it must be the same too, and then decides even if the args differ.
+    fn relation_by_content(&self, ours: &Event, event: &Event) -> Relation {
+        // However pending is numbered, its first synced event would follow the upstream head.
+        let follows = event.num.global == self.state.upstream_head.global.next();
+        let commits = ours.commit.zip(event.commit);
+        let is_same = event.name == ours.name
+            && event.client_id == ours.client_id
+            && event.session_id == ours.session_id
+            && commits.is_none_or(|(ours, theirs)| ours == theirs);
+        if !follows || !is_same {
+            Relation::Foreign
+        } else if event.args.js_eq(&ours.args) {
+            Relation::Equal
+        } else if commits.is_some() || event.num.global <= self.pushed_through {
+            Relation::SameWithOtherArgs
+        } else {
+            Relation::Foreign
+        }
+    }
+
+    /// Session: an event of the leader's log is ours if it has the identity of ours, and nothing else counts.
+    fn relation_by_identity(&self, ours: &Event, event: &Event) -> Relation {
+        if event.identity().is_none() || event.identity() != ours.identity() {
+            return Relation::Foreign;
+        }
+        // An honest leader numbers as we do. If it did not, its event has to replace ours, as with other args.
+        let stands = self.change.rollback_to.is_some() || event.num.position() == ours.num.position();
+        if stands && event.args == ours.args { Relation::Equal } else { Relation::SameWithOtherArgs }
     }
 
     /// The first pending events, up to the one that upstream sent, are pending no longer.
@@ -159,15 +156,17 @@ impl<'a> Advance<'a> {
         if self.change.rollback_to.is_none() && !self.state.pending.is_empty() {
             self.roll_back(self.state.base());
         }
-        if self.state.level == Level::Leader {
-            event.num = SeqNum { client: 0, generation: self.state.generation, ..event.num };
-            self.state.upstream_head = event.num;
-            self.state.settled_head = event.num;
-            self.change.append.push(event);
-        } else {
-            self.arrive(event.num);
-            self.change.append.push(event);
+        // Nothing was pushed under the numbers that pending gets now.
+        self.pushed_through = GlobalSeq::ROOT;
+        match self.state.level {
+            Level::Leader => {
+                event.num.generation = self.state.generation;
+                self.state.upstream_head = event.num;
+                self.state.settled_head = event.num;
+            }
+            Level::Session => self.arrive(event.num),
         }
+        self.change.append.push(event);
     }
 
     /// Session: an event of the leader's log was taken in, under the leader's number, stamp included.
@@ -183,15 +182,22 @@ impl<'a> Advance<'a> {
     }
 }
 
-/// Checks that upstream's events ascend after `head` as the level requires.
+/// Checks that upstream's events ascend after `head` as the level requires, and returns the last one's number.
+///
+/// Old history may have holes, so a synced event may follow at a distance.
 pub(super) fn check_chain(level: Level, mut head: SeqNum, events: &[Event]) -> Result<SeqNum, MergeError> {
+    check_range(head)?;
     for event in events {
-        let follows = match level {
-            // Old history may have holes.
-            Level::Leader => event.num.is_synced() && event.num.global > head.global,
-            Level::Session => event.num == next(head, event.kind(), event.num.generation),
+        check_range(event.num)?;
+        let follows = match (event.kind(), level) {
+            (EventKind::Synced, _) => event.num.global > head.global,
+            (EventKind::ClientOnly, Level::Leader) => false,
+            (EventKind::ClientOnly, Level::Session) => {
+                event.num.global == head.global && event.num.client == head.client + 1
+            }
         };
-        if !follows {
+        let falls = level == Level::Session && event.num.generation < head.generation;
+        if !follows || falls {
             return Err(MergeError::BrokenChain { after: head, found: event.num });
         }
         head = event.num;

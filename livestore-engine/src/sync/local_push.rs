@@ -3,7 +3,7 @@
 use livestore_traits::{CommitRef, Event, SeqNum};
 
 use super::outcome::{Change, MergeError, Outcome, Refusal};
-use super::renumber::{next, renumber};
+use super::renumber::{check_range, next, renumber};
 use super::state::SyncState;
 
 /// Appends `events` if they build on the local head, generation included, and begin with the commit `expected_n`.
@@ -48,10 +48,11 @@ fn check_units(events: &[Event]) -> Result<u64, MergeError> {
         if event.commit != Some(expected) {
             return Err(MergeError::Units("the commits are not in order"));
         }
+        // Saturating: no honest session counts that far, and a dishonest one must not stop the leader.
         expected = if event.unit_end {
-            CommitRef { n: expected.n + 1, index: 0 }
+            CommitRef { n: expected.n.saturating_add(1), index: 0 }
         } else {
-            CommitRef { n: expected.n, index: expected.index + 1 }
+            CommitRef { n: expected.n, index: expected.index.saturating_add(1) }
         };
     }
     Ok(first_n)
@@ -59,6 +60,7 @@ fn check_units(events: &[Event]) -> Result<u64, MergeError> {
 
 /// Checks that the events are one chain on `base`; the generations of a pusher do not count.
 fn check_numbers(base: SeqNum, events: &[Event]) -> Result<(), MergeError> {
+    check_range(base)?;
     let mut head = base;
     for event in events {
         let expected = next(head, event.kind(), event.num.generation);

@@ -12,6 +12,7 @@ mod merge;
 mod outcome;
 mod payload;
 mod renumber;
+mod session;
 mod state;
 
 pub use merge::merge;

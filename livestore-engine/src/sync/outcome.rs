@@ -26,9 +26,10 @@ pub struct Change {
     pub rollback_to: Option<SeqNum>,
     /// The events to append then, fully numbered.
     pub append: Vec<Event>,
-    /// How many pending events upstream confirmed.
+    /// How many events at the front of pending are pending no longer, because upstream sent them or what stands behind
+    /// them. They stay where they are unless something was rolled back.
     pub confirmed: usize,
-    /// Own events that upstream has under the same identity with other args, which were taken over.
+    /// Where upstream has own events under the same identity with other args, which were taken over.
     pub adopted: Vec<SeqNum>,
 }
 
@@ -80,13 +81,25 @@ pub enum MergeError {
         /// The settled head.
         settled: SeqNum,
     },
-    /// A settled head that is beyond what is known, or an acknowledgement of more than was pushed.
+    /// An acknowledgement of more than is pending, or a new history that shares more than was confirmed.
     #[error("{claimed} is claimed, but the log only knows {known}")]
     Beyond {
         /// What the payload speaks of.
         claimed: SeqNum,
         /// What is there.
         known: SeqNum,
+    },
+    /// A version that stands where the log has another one.
+    #[error("{version} is not a version of this log")]
+    Unknown {
+        /// The version.
+        version: SeqNum,
+    },
+    /// A number that is too high to count on from.
+    #[error("{num} is out of range")]
+    OutOfRange {
+        /// The number.
+        num: SeqNum,
     },
     /// A push that holds no events, parts of units, or events of several sessions.
     #[error("malformed units: {0}")]

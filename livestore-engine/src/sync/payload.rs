@@ -51,7 +51,8 @@ pub enum Payload {
     Reset {
         /// The last event that stays.
         base: SeqNum,
-        /// The events that are to follow it, to be renumbered: at a session, its pending ones.
+        /// The events that are to follow it, to be renumbered: at a session, its pending ones. A unit may have lost
+        /// events; what is left of it is a unit.
         keep: Vec<Event>,
     },
 }

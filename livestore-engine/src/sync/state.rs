@@ -37,7 +37,8 @@ pub struct SyncState {
     pub local_head: SeqNum,
     /// What the next appended event is stamped with; raised by every merge that rolls something back.
     pub generation: RebaseGeneration,
-    /// Session only: the versions after the settled head up to the upstream head, by which repeats are recognised.
+    /// Session only: the versions of the leader's log from the last settled one (or from where the session started, if
+    /// that is later) up to the upstream head. By them repeats are recognised and rollbacks checked.
     pub known: VecDeque<SeqNum>,
 }
 
@@ -70,7 +71,7 @@ impl SyncState {
             settled_head: SeqNum::ROOT,
             local_head: head,
             generation: head.generation,
-            known: VecDeque::new(),
+            known: VecDeque::from([head]),
         }
     }
 
