@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! {"backend_id":"qV3…"}                                                        the log's name, chosen once
-//! {"tag":"x7Pk2a","proof":null,"events":[{"seq":1,…},{"seq":2,…}]}             one line per accepted batch
-//! {"tag":"m09QzR","proof":[7,…],"events":[{"seq":3,…}]}
+//! {"tag":"x7Pk2a","claim":["alice",[7,…]],"events":[{"seq":1,…},{"seq":2,…}]}  one line per accepted batch
+//! {"tag":"m09QzR","claim":null,"events":[{"seq":3,…}]}
 //! ```
 //!
 //! One batch is one line, so a batch is stored whole or not at all: a line that a crash left without its end was never
@@ -67,9 +67,9 @@ struct Header {
 struct Batch {
     /// Random, so only this history has it: the token of every cursor into this batch.
     tag: Arc<str>,
-    /// Binds the client ids of the batch. Whoever reads the file can pose as these clients; a backend that others can
-    /// read stores a hash.
-    proof: Option<ClientSecret>,
+    /// Whose the batch is, if it was proven. Whoever reads the file can pose as that client; a backend whose storage
+    /// others read keeps a hash.
+    claim: Option<(ClientId, ClientSecret)>,
     events: Vec<SyncedEvent>,
 }
 
@@ -178,7 +178,7 @@ impl Log {
         Cursor { after, token: self.at(after).map(|stored| stored.tag.as_bytes().to_vec().into()) }
     }
 
-    /// The order of the checks matters: who is asked, is it well-formed, may they, is it there already, does it fit.
+    /// The order of the checks matters: a batch that stands there already is acknowledged wherever the head is.
     fn push(&mut self, push: Push) -> Result<PushAck, PushError> {
         if self.is_broken {
             return Err(failed("an earlier write failed; open the file again"));
@@ -191,12 +191,12 @@ impl Log {
         };
         push.check_chain().map_err(PushError::Invalid)?;
         push.check_limits(&LIMITS)?;
-        if let Some(proof) = push.proof {
-            let is_foreign =
-                |event: &SyncedEvent| self.owners.get(&event.client_id).is_some_and(|o| *o != proof);
-            if push.events.iter().any(is_foreign) {
-                return Err(PushError::ClientIdTaken);
-            }
+        // A proof is about one client: a batch of several, as when a lost history is pushed again, claims nobody.
+        let client_id = &push.events[0].client_id;
+        let is_of_one = push.events.iter().all(|event| event.client_id == *client_id);
+        let claim = push.proof.filter(|_| is_of_one).map(|proof| (client_id.clone(), proof));
+        if claim.as_ref().is_some_and(|(id, proof)| self.owners.get(id).is_some_and(|owner| owner != proof)) {
+            return Err(PushError::ClientIdTaken);
         }
         // The answer to this very batch was lost, so it comes again. Refusing it would block the client for ever.
         if push.events.iter().all(|event| self.at(event.seq).is_some_and(|s| s.event.is_same(event))) {
@@ -208,16 +208,19 @@ impl Log {
             let missing = self.page_after(push.parent).ok().map(Box::new);
             return Err(PushError::UpstreamAhead { head: self.head(), missing });
         }
-        self.accept(push)
+        self.accept(push.events, claim)
     }
 
     /// Makes a checked batch durable, and only then visible.
-    fn accept(&mut self, push: Push) -> Result<PushAck, PushError> {
+    fn accept(
+        &mut self,
+        mut events: Vec<SyncedEvent>,
+        claim: Option<(ClientId, ClientSecret)>,
+    ) -> Result<PushAck, PushError> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let created_at = UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
-        let mut events = push.events;
         events.iter_mut().for_each(|event| event.created_at = Some(created_at));
-        let batch = Batch { tag: nanoid::nanoid!(10).into(), proof: push.proof, events };
+        let batch = Batch { tag: nanoid::nanoid!(10).into(), claim, events };
 
         // After a failed write or sync the file may hold all of the line, or a part. Nobody knows, so nothing is written
         // behind it: reopening reads what is really there.
@@ -227,12 +230,9 @@ impl Log {
     }
 
     fn take_in(&mut self, batch: Batch) {
-        for event in batch.events {
-            if let Some(proof) = batch.proof {
-                self.owners.entry(event.client_id.clone()).or_insert(proof);
-            }
-            self.events.push(Stored { event, tag: Arc::clone(&batch.tag) });
-        }
+        self.owners.extend(batch.claim);
+        let tag = |event| Stored { event, tag: Arc::clone(&batch.tag) };
+        self.events.extend(batch.events.into_iter().map(tag));
     }
 
     /// The next page of `pull`, if its cursor belongs to this history.
@@ -285,3 +285,6 @@ fn append_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
 fn failed(source: impl Into<BoxError>) -> PushError {
     PushError::Backend { backend: NAME, source: source.into() }
 }
+
+#[cfg(test)]
+mod tests;

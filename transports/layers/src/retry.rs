@@ -33,7 +33,7 @@ use crate::trim::{Trimmed, trim};
 /// A pull that breaks is opened again from the last delivered cursor with the backend id it came with, so a backend
 /// that was replaced meanwhile answers `Diverged`. The reader sees one pull, strictly ascending and without gap:
 /// repeats are trimmed, and a gap counts as a break. So do the end of a live pull, and the end of any other before
-/// it caught up. The empty page with which a reopened pull may begin is passed on, as the sign of life it is.
+/// it caught up. The empty page with which a reopened live pull may begin is passed on, as the sign of life it is.
 ///
 /// An event delivered, or a pull that lasted [`RetryConfig::max_delay`], begins the count of attempts anew; a
 /// backend that accepts pulls only to drop them is not asked faster and faster.
@@ -147,13 +147,14 @@ impl<B: SyncBackend> Reopening<B> {
         while !self.is_over {
             let broken = match self.read().await {
                 Some(Ok(page)) => match trim(page, self.pull.cursor.after) {
-                    Trimmed::Fresh(page) => return Some(Ok(self.deliver(page))),
-                    Trimmed::Known => continue,
+                    Trimmed::Fresh(page) if self.is_wanted(&page) => return Some(Ok(self.deliver(page))),
+                    Trimmed::Fresh(_) | Trimmed::Known => continue,
                     Trimmed::Gap => broken("events are missing in a pull"),
                 },
-                Some(Err(error)) if error.recovery() == Recovery::Backoff => error,
-                Some(Err(error)) => return self.end_with(error),
-                None if self.may_end() => return None,
+                Some(Err(error)) if error.recovery() != Recovery::Backoff => return self.end_with(error),
+                // A pull that breaks after its last page has given all that it should.
+                Some(Err(_)) | None if self.may_end() => return None,
+                Some(Err(error)) => error,
                 None => broken("a pull ended early"),
             };
             self.open = None;
@@ -175,6 +176,11 @@ impl<B: SyncBackend> Reopening<B> {
             self.backoff.reset();
         }
         item
+    }
+
+    /// To a live pull an empty page is a sign of life; a pull that ends has one only at its beginning.
+    fn is_wanted(&self, page: &PullPage) -> bool {
+        page.through > page.after || self.last_info.is_none() || self.pull.mode == PullMode::Live
     }
 
     fn deliver(&mut self, page: PullPage) -> PullPage {
