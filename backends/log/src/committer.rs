@@ -7,9 +7,10 @@
 //! Nothing is answered before the commit: an answer may rest on what was staged, and what is not durable must not be seen.
 
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use livestore_traits::{BackendId, ClientId, ClientSecret, Push, PushAck, StoreId};
+use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Push, PushAck, StoreId};
 use tokio::sync::oneshot;
 
 use crate::admission::{self, Admission};
@@ -107,7 +108,7 @@ impl<S: LogStorage> Committer<S> {
         if let Some(place) = group.changes.created.iter().position(|new| new.store == store) {
             return Opening::Created(place);
         }
-        match self.storage.find(&store) {
+        match guard(|| self.storage.find(&store)) {
             Ok(Some(info)) => Opening::Done(Ok(self.open.insert(store, info, self.config.tail_bytes))),
             Ok(None) => {
                 let log = self.next_log;
@@ -152,7 +153,7 @@ impl<S: LogStorage> Committer<S> {
         let Some(client_id) = admission::claimed(push) else { return Ok(None) };
         match group.owners.get(&(log.no, client_id.clone())) {
             Some(secret) => Ok(Some(*secret)),
-            None => self.storage.owner(log.no, client_id).map_err(Failure::read),
+            None => guard(|| self.storage.owner(log.no, client_id)).map_err(Failure::read),
         }
     }
 
@@ -163,7 +164,9 @@ impl<S: LogStorage> Committer<S> {
         if changes.is_empty() {
             return Ok(());
         }
-        match self.storage.commit(changes) {
+        match guard(|| Ok(self.storage.commit(changes)))
+            .unwrap_or_else(|panic| Err(CommitError::Failed(panic)))
+        {
             Ok(()) => {
                 self.counters.committed(changes);
                 Ok(())
@@ -218,6 +221,13 @@ impl Group {
     }
 }
 
-fn new_backend_id() -> BackendId {
+/// Turns a panic of the storage, as over a damaged file, into an error: the other stores must still get answers.
+fn guard<T>(call: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
+    // The storage is not used again for what panicked: a commit that does closes it, a read changes nothing.
+    panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err("the storage panicked".into()))
+}
+
+/// A name for a new incarnation of a log.
+pub(crate) fn new_backend_id() -> BackendId {
     BackendId::new(nanoid::nanoid!()).expect("a nanoid is a valid backend id")
 }

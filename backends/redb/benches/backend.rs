@@ -1,0 +1,3 @@
+//! Benches of the redb backend.
+
+fn main() {}

@@ -1,0 +1,247 @@
+//! Logs in a redb file.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+
+use livestore_backend_log::{
+    Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, PageBuilder, Recall,
+    Tag,
+};
+use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
+};
+
+use crate::error::OpenError;
+use crate::{codec, redb::RedbConfig};
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const STORES: TableDefinition<'_, &str, (u32, &str)> = TableDefinition::new("stores");
+const EVENTS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("events");
+const OWNERS: TableDefinition<'_, (u32, &str), [u8; 16]> = TableDefinition::new("owners");
+
+/// The key of the layout's version in `meta`.
+const FORMAT: &str = "format";
+const FORMAT_VERSION: u64 = 1;
+
+#[derive(Debug)]
+pub(crate) struct RedbStorage {
+    database: Database,
+    fast_restart: bool,
+}
+
+impl RedbStorage {
+    /// Opens the file at `path`, and creates it if there is none.
+    pub(crate) fn open(path: &Path, config: &RedbConfig) -> Result<Self, OpenError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(config.cache_bytes);
+        Self::open_with(path, config, || builder.create(path))
+    }
+
+    /// As [`Self::open`], on a device of one's own.
+    pub(crate) fn open_device(device: impl StorageBackend, config: &RedbConfig) -> Result<Self, OpenError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(config.cache_bytes);
+        Self::open_with(Path::new("device"), config, || builder.create_with_backend(device))
+    }
+
+    fn open_with(
+        path: &Path,
+        config: &RedbConfig,
+        open: impl FnOnce() -> Result<Database, DatabaseError>,
+    ) -> Result<Self, OpenError> {
+        // redb trusts the pages of its file and may panic over a damaged one.
+        let whole = AssertUnwindSafe(|| {
+            let database = open().map_err(|error| OpenError::database(path, error))?;
+            let storage = Self { database, fast_restart: config.fast_restart };
+            let found = storage.prepare().map_err(|source| OpenError::damaged(path, source))?;
+            if found != FORMAT_VERSION {
+                return Err(OpenError::Format { path: path.to_owned(), found, supported: FORMAT_VERSION });
+            }
+            Ok(storage)
+        });
+        panic::catch_unwind(whole)
+            .unwrap_or_else(|_| Err(OpenError::damaged(path, "its pages make no sense")))
+    }
+
+    /// Makes the tables of a new file; the format of any file.
+    fn prepare(&self) -> Result<u64, BoxError> {
+        let txn = self.database.begin_write()?;
+        let mut meta = txn.open_table(META)?;
+        let found = meta.get(FORMAT)?.map(|version| version.value());
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        meta.insert(FORMAT, FORMAT_VERSION)?;
+        drop(meta);
+        txn.open_table(STORES)?;
+        txn.open_table(EVENTS)?;
+        txn.open_table(OWNERS)?;
+        txn.commit()?;
+        Ok(FORMAT_VERSION)
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), BoxError> {
+        let mut txn = self.database.begin_write()?;
+        txn.set_quick_repair(self.fast_restart);
+        create(&txn, &changes.created)?;
+        append(&txn, &changes.batches)?;
+        txn.commit()?;
+        Ok(())
+    }
+}
+
+fn create(txn: &WriteTransaction, created: &[NewLog]) -> Result<(), BoxError> {
+    if created.is_empty() {
+        return Ok(());
+    }
+    let mut stores = txn.open_table(STORES)?;
+    for new in created {
+        stores.insert(new.store.as_str(), (new.log.0, new.backend_id.as_str()))?;
+    }
+    Ok(())
+}
+
+fn append(txn: &WriteTransaction, batches: &[Batch]) -> Result<(), BoxError> {
+    if batches.is_empty() {
+        return Ok(());
+    }
+    let mut events = txn.open_table(EVENTS)?;
+    let mut record = Vec::new();
+    for batch in batches {
+        for event in batch.events.iter() {
+            record.clear();
+            codec::encode(event, batch.tag, &mut record);
+            events.insert((batch.log.0, event.seq.0), record.as_slice())?;
+        }
+    }
+    if batches.iter().all(|batch| batch.owner.is_none()) {
+        return Ok(());
+    }
+    let mut owners = txn.open_table(OWNERS)?;
+    for batch in batches {
+        if let Some(owner) = &batch.owner {
+            owners.insert((batch.log.0, owner.client_id.as_str()), owner.secret.0)?;
+        }
+    }
+    Ok(())
+}
+
+const fn whole_log(log: LogNo) -> RangeInclusive<(u32, u64)> {
+    (log.0, 0)..=(log.0, u64::MAX)
+}
+
+impl LogStorage for RedbStorage {
+    const NAME: &'static str = "redb";
+    const DURABILITY: Durability = Durability::Disk;
+    const READS_BLOCK: bool = true;
+
+    fn next_log(&self) -> Result<LogNo, BoxError> {
+        let stores = self.database.begin_read()?.open_table(STORES)?;
+        let mut next = 0;
+        for entry in stores.iter()? {
+            next = next.max(entry?.1.value().0 + 1);
+        }
+        Ok(LogNo(next))
+    }
+
+    fn find(&self, store: &StoreId) -> Result<Option<LogInfo>, BoxError> {
+        let txn = self.database.begin_read()?;
+        let stores = txn.open_table(STORES)?;
+        let Some(entry) = stores.get(store.as_str())? else { return Ok(None) };
+        let (log, backend_id) = entry.value();
+        let (log, backend_id) = (LogNo(log), BackendId::new(backend_id)?);
+        let head = match txn.open_table(EVENTS)?.range(whole_log(log))?.next_back() {
+            None => Head::default(),
+            Some(entry) => {
+                let (key, record) = entry?;
+                Head { seq: GlobalSeq(key.value().1), tag: Some(codec::decode_tag(record.value())?) }
+            }
+        };
+        Ok(Some(LogInfo { log, backend_id, head }))
+    }
+
+    fn commit(&self, changes: &Changes) -> Result<(), CommitError> {
+        // Whatever fails, redb refuses to go on after an I/O error until the file is opened again.
+        self.write(changes).map_err(CommitError::Failed)
+    }
+
+    fn read(
+        &self,
+        log: LogNo,
+        after: GlobalSeq,
+        through: GlobalSeq,
+        page: &mut PageBuilder,
+    ) -> Result<(), BoxError> {
+        let events = self.database.begin_read()?.open_table(EVENTS)?;
+        let mut recall = Recall::default();
+        for entry in events.range((log.0, after.next().0)..=(log.0, through.0))? {
+            let (key, record) = entry?;
+            let (event, tag) = codec::decode(GlobalSeq(key.value().1), record.value(), &mut recall)?;
+            if !page.push(event, tag)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn tag(&self, log: LogNo, seq: GlobalSeq) -> Result<Option<Tag>, BoxError> {
+        let events = self.database.begin_read()?.open_table(EVENTS)?;
+        let record = events.get((log.0, seq.0))?;
+        record.map(|record| codec::decode_tag(record.value())).transpose()
+    }
+
+    fn owner(&self, log: LogNo, client_id: &ClientId) -> Result<Option<ClientSecret>, BoxError> {
+        let owners = self.database.begin_read()?.open_table(OWNERS)?;
+        Ok(owners.get((log.0, client_id.as_str()))?.map(|secret| ClientSecret(secret.value())))
+    }
+}
+
+impl FileStorage for RedbStorage {
+    const FILE_NAME: &'static str = "livestore.redb";
+
+    fn copy(from: &Path, to: &Path) -> Result<(), BoxError> {
+        fs::copy(from, to)?;
+        Ok(())
+    }
+
+    fn open_copy(path: &Path) -> Result<Self, BoxError> {
+        let config = RedbConfig::default();
+        let mut builder = Builder::new();
+        builder.set_cache_size(config.cache_bytes);
+        let checked = || {
+            let mut database = builder.open(path)?;
+            // The copy may have been made while a server wrote: no page of it is trusted. What the check repairs is
+            // free space; a damaged page is an error.
+            database.check_integrity()?;
+            Ok(database)
+        };
+        Ok(Self::open_with(path, &config, checked)?)
+    }
+
+    fn stores(&self) -> Result<Vec<StoreId>, BoxError> {
+        let stores = self.database.begin_read()?.open_table(STORES)?;
+        stores.iter()?.map(|entry| Ok(StoreId::new(entry?.0.value())?)).collect()
+    }
+
+    fn rename(&self, ids: &[(StoreId, BackendId)]) -> Result<(), BoxError> {
+        let txn = self.database.begin_write()?;
+        let mut stores = txn.open_table(STORES)?;
+        for (store, backend_id) in ids {
+            let log = stores.get(store.as_str())?.map(|entry| entry.value().0);
+            let log = log.ok_or_else(|| format!("there is no store {store}"))?;
+            stores.insert(store.as_str(), (log, backend_id.as_str()))?;
+        }
+        drop(stores);
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn close(self) -> Result<(), BoxError> {
+        drop(self.database);
+        Ok(())
+    }
+}
