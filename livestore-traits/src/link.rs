@@ -32,14 +32,24 @@ pub trait LeaderLink: Debug + Send + Sync + 'static {
     /// Dropping the future may leave an attachment that nobody reads; the next attach of the session ends it.
     async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError>;
 
-    /// A copy of the leader's state to start from.
+    /// A copy of the leader's state for a session to start from.
     ///
     /// # Errors
     /// [`LinkError`] if there is no leader, or its state cannot be copied.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    async fn snapshot(&self) -> Result<Snapshot, LinkError>;
+    async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError>;
+}
+
+/// A state to start from, and what it holds of the session that asked.
+#[derive(Debug)]
+pub struct SessionSnapshot {
+    /// The leader's state.
+    pub snapshot: Snapshot,
+    /// The session's last commit that was ever in the leader's log when the copy was made: what the session still has
+    /// pending up to it is in the copy, or gone.
+    pub persisted: u64,
 }
 
 /// What a session says when it attaches.
@@ -168,8 +178,6 @@ pub enum SessionPayload {
         /// Which push.
         attempt: u64,
     },
-    /// The session's version is gone for good, and it needs a new snapshot.
-    Restart,
 }
 
 /// Why a leader cannot be reached.

@@ -1,0 +1,374 @@
+//! The leader's pull: when it runs, what its pages do, and how they are gathered.
+//!
+//! ```text
+//!   Waiting ──▶ Pulling ──▶ page … page ──▶ Waiting     backoff after an error, the poll interval where there is no live pull
+//!                  └── silent too long, a gap, an answer that asks for it: pull again at once
+//! ```
+
+use std::time::Instant;
+
+use livestore_traits::{
+    Capabilities, ConnectionStatus, Cursor, Event, GlobalSeq, PageInfo, Position, Pull, PullError, PullMode,
+    PullPage, RebaseGeneration, Recovery, SeqNum, SyncedEvent,
+};
+
+use super::LeaderProcessor;
+use crate::processor::backoff::Backoff;
+use crate::processor::config::LeaderConfig;
+use crate::processor::effect::Effect;
+use crate::processor::input::{LinkId, PullId};
+use crate::sync::Payload;
+
+#[derive(Debug)]
+pub(super) struct Puller {
+    pub(super) phase: Phase,
+    pub(super) connection: ConnectionStatus,
+    /// Whether the backend goes on after catching up; not known before it told.
+    live: Option<bool>,
+    /// Whether the pull has reached the head since it was last opened.
+    pub(super) caught_up: bool,
+    /// Events still to come, if the backend says so.
+    pub(super) remaining: Option<u64>,
+    gathered: Gathered,
+    /// Pages wait for this session's next push, but not longer than until then.
+    hold: Option<(LinkId, Instant)>,
+    /// The events behind an `UpstreamAhead` must have arrived by then.
+    pub(super) expect_by: Option<Instant>,
+    backoff: Backoff,
+    next_id: u64,
+}
+
+/// Whether a pull runs.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The next one begins then.
+    Waiting { until: Instant },
+    /// This one runs.
+    Pulling { id: PullId, heard: Instant },
+    /// None will ever begin again.
+    Off,
+}
+
+/// Pages that came and are not merged yet.
+#[derive(Debug, Default)]
+struct Gathered {
+    events: Vec<SyncedEvent>,
+    bytes: usize,
+    /// Where the last page leads, and its backend.
+    mark: Option<(Cursor, livestore_traits::BackendId)>,
+    since: Option<Instant>,
+}
+
+impl Puller {
+    pub(super) fn new(config: &LeaderConfig, now: Instant, has_upstream: bool) -> Self {
+        Self {
+            phase: if has_upstream { Phase::Waiting { until: now } } else { Phase::Off },
+            connection: ConnectionStatus::Offline,
+            live: None,
+            caught_up: false,
+            remaining: None,
+            gathered: Gathered::default(),
+            hold: None,
+            expect_by: None,
+            backoff: Backoff::new(config.backoff_min, config.backoff_max),
+            next_id: 0,
+        }
+    }
+
+    pub(super) fn turn_off(&mut self) {
+        self.phase = Phase::Off;
+        self.forget();
+    }
+
+    /// Forgets what a pull brought that is not merged.
+    pub(super) fn forget(&mut self) {
+        self.gathered = Gathered::default();
+        self.caught_up = false;
+        self.expect_by = None;
+    }
+
+    /// Pages wait until this session has pushed again: otherwise a fast pull could refuse it for ever.
+    pub(super) fn hold_for(&mut self, link: LinkId, until: Instant) {
+        // A session that is refused over and over is waited for once, not longer and longer.
+        if self.hold.is_none_or(|(held, _)| held != link) {
+            self.hold = Some((link, until));
+        }
+    }
+
+    pub(super) fn release_hold(&mut self, link: LinkId) {
+        if self.hold.is_some_and(|(held, _)| held == link) {
+            self.hold = None;
+        }
+    }
+
+    /// Whether everything that has come is merged and the head was reached.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.caught_up && self.gathered.mark.is_none()
+    }
+
+    pub(super) const fn is_off(&self) -> bool {
+        matches!(self.phase, Phase::Off)
+    }
+}
+
+impl LeaderProcessor {
+    pub(super) fn learn_capabilities(&mut self, capabilities: &Capabilities) {
+        self.puller.live = Some(capabilities.live_pull);
+        self.limits = self.config.limits.min(capabilities.limits);
+    }
+
+    /// Begins a pull if one is due.
+    pub(super) fn start_pull(&mut self) {
+        let Phase::Waiting { until } = self.puller.phase else { return };
+        if until > self.now {
+            return;
+        }
+        let id = PullId(self.puller.next_id);
+        self.puller.next_id += 1;
+        self.puller.forget();
+        self.puller.phase = Phase::Pulling { id, heard: self.now };
+        let pull = match &mut self.history {
+            Some(history) => history.begin(),
+            None => {
+                let mode = if self.puller.live.unwrap_or(true) { PullMode::Live } else { PullMode::Once };
+                Pull::new(self.mark.backend_id.clone(), self.mark.cursor.clone(), mode)
+            }
+        };
+        self.effects.push_back(Effect::StartPull(id, pull));
+    }
+
+    /// Drops the pull that runs and begins another one at once.
+    pub(super) fn pull_again(&mut self) {
+        if !self.puller.is_off() {
+            self.puller.phase = Phase::Waiting { until: self.now };
+            self.puller.forget();
+        }
+    }
+
+    /// Drops the pull that runs and begins another one after a backoff.
+    pub(super) fn pull_later(&mut self) {
+        if !self.puller.is_off() {
+            let until = self.puller.backoff.failed(self.now, &mut self.jitter);
+            self.puller.phase = Phase::Waiting { until };
+            self.puller.forget();
+            self.effects.push_back(Effect::StopPull);
+        }
+    }
+
+    pub(super) fn sync_now(&mut self) {
+        if let Phase::Waiting { until } = &mut self.puller.phase {
+            *until = self.now;
+        }
+        self.pusher.try_now();
+    }
+
+    fn is_current(&self, id: PullId) -> bool {
+        matches!(self.puller.phase, Phase::Pulling { id: current, .. } if current == id)
+    }
+
+    pub(super) fn page(&mut self, id: PullId, page: PullPage) {
+        if !self.is_current(id) {
+            return;
+        }
+        self.puller.phase = Phase::Pulling { id, heard: self.now };
+        self.puller.backoff.reset();
+        self.last_error = None;
+        if self.history.is_some() {
+            return self.history_page(page);
+        }
+        self.gather(page);
+    }
+
+    /// Checks a page against what is known and keeps what is new of it for the next merge.
+    pub(super) fn gather(&mut self, page: PullPage) {
+        if let Some(known) = self.mark.backend_id.as_ref().filter(|known| **known != page.backend_id) {
+            return self.diverged(format!("its id was {known} and is {}", page.backend_id));
+        }
+        let at =
+            self.puller.gathered.mark.as_ref().map_or(self.mark.cursor.after, |(cursor, _)| cursor.after);
+        if page.after > at {
+            tracing::warn!(%at, after = %page.after, "a page has a gap before it; pulling again");
+            return self.pull_again();
+        }
+        let repeats = page.events.partition_point(|event| event.seq <= at);
+        match self.check_repeats(&page.events[..repeats]) {
+            Repeats::Same => {}
+            Repeats::Unknown => return self.pull_again(),
+            Repeats::Different(seq) => return self.diverged(format!("it has another event at {seq}")),
+        }
+        self.puller.caught_up = page.info == PageInfo::CaughtUp;
+        self.puller.remaining = match page.info {
+            PageInfo::CaughtUp => None,
+            PageInfo::More { remaining } => remaining,
+        };
+        if page.through < at {
+            return;
+        }
+        let gathered = &mut self.puller.gathered;
+        for event in &page.events[repeats..] {
+            gathered.bytes += event.encoded_len();
+            gathered.events.push(event.clone());
+        }
+        gathered.mark = Some((page.cursor, page.backend_id));
+        gathered.since.get_or_insert(self.now);
+    }
+
+    /// Compares events that came before with what came then.
+    fn check_repeats(&self, repeats: &[SyncedEvent]) -> Repeats {
+        for event in repeats {
+            let gathered = &self.puller.gathered.events;
+            let same = match gathered.binary_search_by_key(&event.seq, |known| known.seq) {
+                Ok(index) => gathered[index].is_same(event),
+                Err(_) => match self.tail.synced(event.seq) {
+                    Some(known) => is_same(known, event),
+                    None => return Repeats::Unknown,
+                },
+            };
+            if !same {
+                return Repeats::Different(event.seq);
+            }
+        }
+        Repeats::Same
+    }
+
+    /// Merges the gathered pages if it is time to; tells whether it did.
+    ///
+    /// While pending is long, a merge should bring about as much as it renumbers, so that a catch-up costs the events
+    /// pulled and the events pending once each, not their product.
+    pub(super) fn merge_gathered(&mut self) -> bool {
+        let gathered = &self.puller.gathered;
+        let Some(since) = gathered.since else { return false };
+        if self.puller.hold.is_some_and(|(_, until)| until > self.now) {
+            return false;
+        }
+        let enough = self.config.gather_events.max(self.state.pending.len());
+        let is_due = self.puller.caught_up
+            || gathered.events.len() >= enough
+            || gathered.bytes >= self.config.gather_bytes
+            || since + self.config.gather_time <= self.now;
+        is_due && self.merge_now()
+    }
+
+    /// Merges what is gathered, if anything; tells whether that has to be committed.
+    pub(super) fn merge_now(&mut self) -> bool {
+        self.puller.hold = None;
+        let Gathered { events, mark, .. } = std::mem::take(&mut self.puller.gathered);
+        let Some((cursor, backend_id)) = mark else { return false };
+        let is_news = !events.is_empty() || self.mark.backend_id.is_none();
+        self.mark.cursor = cursor;
+        self.mark.backend_id = Some(backend_id);
+        self.puller.expect_by = None;
+        if is_news {
+            self.advance(events);
+        }
+        is_news
+    }
+
+    /// Merges events that follow the upstream head.
+    pub(super) fn advance(&mut self, events: Vec<SyncedEvent>) {
+        let payload = Payload::UpstreamAdvance {
+            after: self.state.upstream_head,
+            events: events.into_iter().map(incoming).collect(),
+            settled: None,
+            pushed_through: self.pusher.pushed_through(),
+        };
+        let change = self.merge_own(payload);
+        self.add_to_turn(change);
+    }
+
+    pub(super) fn pull_ended(&mut self, id: PullId, error: Option<PullError>) {
+        if !self.is_current(id) {
+            return;
+        }
+        let Some(error) = error else {
+            return self.pull_caught_up();
+        };
+        tracing::debug!(%error, "the pull ended");
+        self.last_error = Some(error.to_string());
+        match error.recovery() {
+            Recovery::Diverged if self.history.is_none() => self.diverged(error.to_string()),
+            Recovery::Fatal => self.turn_off(error.to_string()),
+            _ => self.pull_later(),
+        }
+    }
+
+    /// A pull that ends by itself has caught up: ask again after a while.
+    fn pull_caught_up(&mut self) {
+        if self.history.is_some() {
+            return self.history_ended();
+        }
+        if self.puller.live.unwrap_or(true) {
+            return self.pull_later();
+        }
+        let wait = self.jitter.apply(self.config.poll_interval);
+        self.puller.phase = Phase::Waiting { until: self.now + wait };
+    }
+
+    pub(super) fn turn_off(&mut self, why: String) {
+        tracing::error!(why, "syncing stopped; the store stays usable offline");
+        self.last_error = Some(why);
+        self.puller.turn_off();
+        self.history = None;
+        self.effects.push_back(Effect::StopPull);
+    }
+
+    pub(super) fn pull_timeout(&mut self) {
+        if self.puller.expect_by.is_some_and(|by| by <= self.now) {
+            tracing::debug!("what the backend is ahead by did not arrive; pulling again");
+            return self.pull_again();
+        }
+        if let Phase::Pulling { heard, .. } = self.puller.phase
+            && heard + self.config.silence_timeout <= self.now
+        {
+            tracing::debug!("the pull was silent for too long; pulling again");
+            self.pull_again();
+        }
+        if self.puller.hold.is_some_and(|(_, until)| until <= self.now) {
+            self.puller.hold = None;
+        }
+    }
+
+    pub(super) fn pull_deadline(&self) -> Option<Instant> {
+        let phase = match self.puller.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Pulling { heard, .. } => Some(heard + self.config.silence_timeout),
+            Phase::Off => None,
+        };
+        let hold = self.puller.hold.map(|(_, until)| until);
+        let gather = self.puller.gathered.since.map(|since| since + self.config.gather_time);
+        [phase, self.puller.expect_by, hold.or(gather)].into_iter().flatten().min()
+    }
+}
+
+/// What repeated events turn out to be.
+enum Repeats {
+    /// What came before.
+    Same,
+    /// Too old to tell without reading the log; a fresh pull does not repeat.
+    Unknown,
+    /// Another event than before.
+    Different(GlobalSeq),
+}
+
+/// Whether the log's event is the one upstream has.
+pub(super) fn is_same(known: &Event, event: &SyncedEvent) -> bool {
+    known.name == event.name
+        && known.client_id == event.client_id
+        && known.session_id == event.session_id
+        && known.commit.zip(event.commit).is_none_or(|(a, b)| a == b)
+        && known.args.js_eq(&event.args)
+}
+
+/// An event of the backend as merging takes it: its generation is given by the merge.
+fn incoming(event: SyncedEvent) -> Event {
+    Event {
+        num: SeqNum::new(Position::synced(event.seq), RebaseGeneration::default()),
+        name: event.name,
+        args: event.args,
+        client_id: event.client_id,
+        session_id: event.session_id,
+        commit: event.commit,
+        unit_end: event.unit_end,
+        is_own: false,
+    }
+}
