@@ -1,1 +1,42 @@
-//! The native WebSocket transport, client side.
+//! The native WebSocket transport, client side: a [`SyncBackend`](livestore_traits::SyncBackend) that reaches a
+//! `livestore-server`.
+//!
+//! ```no_run
+//! use livestore_traits::StoreId;
+//! use livestore_transport_ws::{WsBackend, WsConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = WsConfig::new("ws://127.0.0.1:8787", StoreId::new("todo")?)?;
+//! let backend = WsBackend::new(config);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One backend is one connection for any number of pushes and pulls. It is opened by the first of them, and from then on
+//! reopened whenever it breaks:
+//!
+//! ```text
+//!            first call             hello
+//!  Offline ─────────────▶ Connecting ─────▶ Connected
+//!                          ▲      │           │
+//!                          │      ▼           │ broken: pulls end as Offline, pushes that were sent as
+//!                          └── backoff ◀──────┘ Unacknowledged, those that were not as Offline
+//! ```
+//!
+//! The backoff is jittered, doubles with each failure and starts anew after a success. A call made while it waits
+//! shortens the wait to [`WsConfig::min_backoff`], so each call gets the outcome of an attempt that is not older than
+//! the call.
+//!
+//! There is no TLS in here: put a proxy that terminates it in front of the server, and, where the way to it is not
+//! trusted, one at the client's side too.
+
+mod backend;
+mod config;
+mod connection;
+mod driver;
+mod error;
+mod pull;
+
+pub use backend::WsBackend;
+pub use config::{InvalidUrl, WsConfig};
+pub use error::WsError;

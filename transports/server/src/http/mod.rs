@@ -1,0 +1,13 @@
+//! The plain HTTP dialect: pushes, long polls, immutable history.
+
+mod answer;
+mod body;
+mod history;
+mod pull;
+mod push;
+
+pub(crate) use answer::{Refusal, empty, encoding_of, health, ok};
+pub(crate) use body::read_body;
+pub(crate) use history::history;
+pub(crate) use pull::pull;
+pub(crate) use push::push;

@@ -1,0 +1,151 @@
+//! The stores of a server: opened on demand, shared, closed when nobody has used them for a while.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use livestore_traits::{BackendProvider, Capabilities, ProviderError, StoreId, SyncBackend};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::pages::PageCache;
+
+/// What a frame needs beside the events of a batch.
+const FRAME_OVERHEAD_BYTES: usize = 4096;
+
+/// The bounds that a hub keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HubLimits {
+    pub(crate) max_open_stores: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_frame_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    provider: Box<dyn BackendProvider>,
+    limits: HubLimits,
+    stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
+    started: Instant,
+    has_sweeper: AtomicBool,
+}
+
+/// A store that is open or being opened. The map holds one reference, each user another one.
+#[derive(Debug, Default)]
+struct Slot {
+    backend: OnceCell<Arc<dyn SyncBackend>>,
+    pages: PageCache,
+    /// When the last user left, in milliseconds since the hub started.
+    left_ms: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new(provider: Box<dyn BackendProvider>, limits: HubLimits) -> Arc<Self> {
+        Arc::new(Self {
+            provider,
+            limits,
+            stores: Mutex::default(),
+            started: Instant::now(),
+            has_sweeper: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens a store, or joins those who have it open.
+    pub(crate) async fn open(self: &Arc<Self>, id: &StoreId) -> Result<Store, ProviderError> {
+        if !self.has_sweeper.swap(true, Ordering::Relaxed) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
+        }
+        let store = Store { slot: self.slot(id)?, hub: self.clone() };
+        store.slot.backend.get_or_try_init(|| self.provider.open(id)).await?;
+        Ok(store)
+    }
+
+    fn slot(&self, id: &StoreId) -> Result<Arc<Slot>, ProviderError> {
+        let mut stores = self.stores();
+        if let Some(slot) = stores.get(id) {
+            return Ok(slot.clone());
+        }
+        if stores.len() >= self.limits.max_open_stores {
+            let longest_idle = stores
+                .iter()
+                .filter(|(_, slot)| slot.is_unused())
+                .min_by_key(|(_, slot)| slot.left_ms.load(Ordering::Relaxed))
+                .map(|(id, _)| id.clone())
+                .ok_or(ProviderError::TooManyStores { limit: self.limits.max_open_stores })?;
+            stores.remove(&longest_idle);
+        }
+        Ok(stores.entry(id.clone()).or_default().clone())
+    }
+
+    fn close_idle(&self) {
+        let now_ms = self.now_ms();
+        let idle_ms = u64::try_from(self.limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.stores().retain(|_, slot| {
+            slot.pages.clear();
+            !slot.is_unused() || now_ms.saturating_sub(slot.left_ms.load(Ordering::Relaxed)) < idle_ms
+        });
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn open_stores(&self) -> usize {
+        self.stores().len()
+    }
+}
+
+impl Slot {
+    /// Only meaningful under the lock of the map, where no new user can appear.
+    fn is_unused(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+    }
+}
+
+/// Closes idle stores for as long as the hub exists.
+async fn sweep(hub: std::sync::Weak<Hub>, idle_timeout: Duration) {
+    loop {
+        tokio::time::sleep(idle_timeout / 2).await;
+        let Some(hub) = hub.upgrade() else { return };
+        hub.close_idle();
+    }
+}
+
+/// An open store in use. It stays open at least until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Store {
+    slot: Arc<Slot>,
+    hub: Arc<Hub>,
+}
+
+impl Store {
+    pub(crate) fn backend(&self) -> &Arc<dyn SyncBackend> {
+        self.slot.backend.get().expect("a store is handed out once it is open")
+    }
+
+    pub(crate) fn pages(&self) -> &PageCache {
+        &self.slot.pages
+    }
+
+    /// What the backend can do through this server.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.backend().capabilities();
+        let fits = self.hub.limits.max_frame_bytes.saturating_sub(FRAME_OVERHEAD_BYTES);
+        let limits = &mut capabilities.limits;
+        limits.max_event_bytes = limits.max_event_bytes.min(fits);
+        limits.max_batch_bytes = limits.max_batch_bytes.min(fits);
+        capabilities
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.slot.left_ms.store(self.hub.now_ms(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,172 @@
+//! The server's own listener.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use livestore_traits::BackendProvider;
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::Semaphore;
+
+use crate::lifecycle::{Phase, Running};
+use crate::limits::ServerLimits;
+use crate::service::SyncService;
+
+/// The largest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long accepting pauses after it failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Prepares a server.
+#[derive(Debug)]
+pub struct ServerBuilder {
+    provider: Box<dyn BackendProvider>,
+    limits: ServerLimits,
+    has_public_history: bool,
+}
+
+impl ServerBuilder {
+    /// Replaces the bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Lets shared caches keep pages of history, because anybody may read every store.
+    #[must_use]
+    pub const fn public_history(mut self, is_public: bool) -> Self {
+        self.has_public_history = is_public;
+        self
+    }
+
+    /// The server as a service, to be mounted into another one.
+    #[must_use]
+    pub fn into_service(self) -> SyncService {
+        SyncService::new(self.provider, self.limits, self.has_public_history)
+    }
+
+    /// Listens on `addr` and serves.
+    ///
+    /// # Errors
+    /// What the operating system says, for example that the port is in use.
+    pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
+        let listener = TcpListener::bind(addr).await?;
+        let local_addr = listener.local_addr()?;
+        let service = self.into_service();
+        let running = service.shared.lifecycle.enter();
+        let connections = Arc::new(Semaphore::new(service.shared.limits.max_connections));
+        tokio::spawn(accept(listener, service.clone(), connections, running));
+        Ok(Server { service, local_addr })
+    }
+}
+
+/// A server that listens. Dropping it stops it without draining.
+#[derive(Debug)]
+pub struct Server {
+    service: SyncService,
+    local_addr: SocketAddr,
+}
+
+impl Server {
+    /// Prepares a server for the stores of `provider`.
+    #[must_use]
+    pub fn builder(provider: impl BackendProvider) -> ServerBuilder {
+        ServerBuilder {
+            provider: Box::new(provider),
+            limits: ServerLimits::DEFAULT,
+            has_public_history: false,
+        }
+    }
+
+    /// Where it listens; with the port the system chose, if it was asked for port 0.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The same server as a service.
+    #[must_use]
+    pub fn service(&self) -> SyncService {
+        self.service.clone()
+    }
+
+    /// Stops accepting, answers what is in flight, closes WebSockets as going away; drops what is not done after
+    /// [`ServerLimits::shutdown_timeout`]. Returns whether all was done in time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the server draining; calling again goes on.
+    pub async fn shutdown(&self) -> bool {
+        self.service.shutdown().await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.service.shared.lifecycle.stop();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    service: SyncService,
+    connections: Arc<Semaphore>,
+    mut running: Running,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = running.reached(Phase::Draining) => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Without a permit the connection is dropped: it could only cost what is missing already.
+        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        let service = service.clone();
+        let running = running.clone();
+        tokio::spawn(async move {
+            serve(stream, service, running).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, service: SyncService, mut running: Running) {
+    // Answers are small and written whole; a delayed one only waits.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(service.shared.limits.header_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut waiting_for = Phase::Draining;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = running.reached(waiting_for) => {
+                if running.phase() == Phase::Stopped {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                waiting_for = Phase::Stopped;
+            }
+        }
+    }
+}

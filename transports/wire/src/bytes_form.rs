@@ -1,0 +1,75 @@
+//! Bytes as base64url where people read, as they are elsewhere. For `#[serde(with)]` on optional fields.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Bytes as text that fits a URL and a JSON string.
+pub(crate) fn to_text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes that [`to_text`] wrote.
+pub(crate) fn from_text(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// A backend's token.
+pub(crate) mod token {
+    use bytes::Bytes;
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer, from_text, to_text};
+
+    pub(crate) fn serialize<S: Serializer>(token: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            token.as_deref().map(to_text).serialize(serializer)
+        } else {
+            token.serialize(serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| from_text(&text).map(Bytes::from).ok_or("a token is base64url"))
+            .transpose()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A client's secret.
+pub(crate) mod secret {
+    use livestore_traits::ClientSecret;
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer, from_text, to_text};
+
+    pub(crate) fn serialize<S: Serializer>(
+        secret: &Option<ClientSecret>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            secret.map(|secret| to_text(&secret.0)).serialize(serializer)
+        } else {
+            secret.serialize(serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<ClientSecret>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| {
+                from_text(&text)
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .map(ClientSecret)
+                    .ok_or("a proof is 16 bytes as base64url")
+            })
+            .transpose()
+            .map_err(serde::de::Error::custom)
+    }
+}

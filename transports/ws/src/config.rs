@@ -1,0 +1,123 @@
+//! Where to connect, and the bounds of a connection.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, Uri};
+use livestore_traits::StoreId;
+use livestore_wire::Endpoint;
+
+/// How a [`WsBackend`](crate::WsBackend) reaches its store.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct WsConfig {
+    /// The server and the path of the store's WebSocket.
+    pub(crate) uri: Uri,
+    /// Sent with every handshake, for example `authorization`. Never printed.
+    pub headers: HeaderMap,
+    /// How long connecting may take, up to the server's first message.
+    pub connect_timeout: Duration,
+    /// The first backoff, and the least time between two attempts.
+    pub min_backoff: Duration,
+    /// The longest backoff.
+    pub max_backoff: Duration,
+    /// After how long a time of saying nothing to ping. Servers close connections that are silent for 60 seconds.
+    pub ping_interval: Duration,
+    /// How long an answer to a ping may take before the connection counts as broken.
+    pub pong_timeout: Duration,
+    /// The largest message taken from the server, in bytes.
+    pub max_frame_bytes: usize,
+    /// How many bytes of pages each pull lets the server send ahead of its reader.
+    pub pull_window_bytes: u32,
+    /// The most pushes on the way at once; further ones wait.
+    pub max_pushes_in_flight: usize,
+}
+
+/// A text is not the URL of a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid server URL {url:?}: {problem}")]
+pub struct InvalidUrl {
+    url: String,
+    problem: &'static str,
+}
+
+impl WsConfig {
+    /// The store `store_id` at the server `url`: `ws://host`, `ws://host:port`, or either with a path under which the
+    /// server is mounted.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] if the text is anything else.
+    pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
+        let invalid = |problem| InvalidUrl { url: url.chars().take(256).collect(), problem };
+        let parsed: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
+        match parsed.scheme_str() {
+            Some("ws") => {}
+            Some("wss") => return Err(invalid("TLS is left to a proxy; use its ws:// address")),
+            _ => return Err(invalid("it does not begin with ws://")),
+        }
+        if parsed.query().is_some() {
+            return Err(invalid("it has a query"));
+        }
+        let authority = parsed.authority().ok_or_else(|| invalid("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(invalid("it has a user name; use headers for credentials"));
+        }
+        let path = format!("{}{}", parsed.path().trim_end_matches('/'), Endpoint::Sync.path(&store_id));
+        let uri = Uri::builder()
+            .scheme("ws")
+            .authority(authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(|_| invalid("its path is not valid"))?;
+        Ok(Self {
+            uri,
+            headers: HeaderMap::new(),
+            connect_timeout: Duration::from_secs(10),
+            min_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(20),
+            pong_timeout: Duration::from_secs(10),
+            max_frame_bytes: 16 * 1024 * 1024,
+            pull_window_bytes: 4 * 1024 * 1024,
+            max_pushes_in_flight: 32,
+        })
+    }
+}
+
+impl fmt::Debug for WsConfig {
+    /// Leaves out the headers: they may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WsConfig").field("uri", &self.uri).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(url: &str) -> Result<String, InvalidUrl> {
+        WsConfig::new(url, StoreId::new("todo").unwrap()).map(|config| config.uri.to_string())
+    }
+
+    #[test]
+    fn the_store_is_found_below_the_server() {
+        for url in ["ws://localhost:8787", "ws://localhost:8787/"] {
+            assert_eq!(uri(url).unwrap(), "ws://localhost:8787/stores/todo/sync");
+        }
+        assert_eq!(uri("ws://[::1]/app/").unwrap(), "ws://[::1]/app/stores/todo/sync");
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for url in ["", "localhost:8787", "http://a", "wss://a", "ws://", "ws://a?b=c", "ws://u:p@a"] {
+            assert!(uri(url).is_err(), "{url:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn headers_are_never_printed() {
+        let mut config = WsConfig::new("ws://a", StoreId::new("todo").unwrap()).unwrap();
+        config.headers.insert("authorization", "Bearer secret".parse().unwrap());
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}
