@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -33,7 +33,7 @@ const LIMITS: Limits = Limits::DEFAULT;
 /// A store in a JSON-lines file. Clones are handles of the same store.
 #[derive(Clone, Debug)]
 pub struct JsonLinesBackend {
-    // One lock around everything: admission must be one critical section, and so it plainly is.
+    /// One lock around everything: admission must be one critical section, and so it plainly is.
     log: Arc<Mutex<Log>>,
 }
 
@@ -87,11 +87,13 @@ impl JsonLinesBackend {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64)?;
-
-        let mut lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n').zip(1..);
         let backend_id = match lines.next() {
-            Some(line) => serde_json::from_slice::<Header>(line)?.backend_id,
+            Some((line, number)) => {
+                let header: Header = serde_json::from_slice(line).map_err(|error| damaged(number, error))?;
+                header.backend_id
+            }
+            None if !bytes.is_empty() => return Err(damaged(1, "it has no end")),
             None => {
                 let backend_id = BackendId::new(nanoid::nanoid!()).map_err(io::Error::other)?;
                 append_line(&mut file, &Header { backend_id: backend_id.clone() })?;
@@ -103,21 +105,32 @@ impl JsonLinesBackend {
             }
         };
         let mut log = Log { file, backend_id, events: Vec::new(), owners: HashMap::new(), is_broken: false };
-        for line in lines {
-            let batch: Batch = serde_json::from_slice(line)?;
-            if batch.events.first().is_none_or(|event| event.parent != log.head()) {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("a gap after {}", log.head()),
-                ));
-            }
+        for (line, number) in lines {
+            let batch: Batch = serde_json::from_slice(line).map_err(|error| damaged(number, error))?;
+            let follows = Push::new(None, log.head(), None, batch.events.clone()).check_chain();
+            follows.map_err(|error| damaged(number, error))?;
             log.take_in(batch);
         }
+        // Only now that the file is known to be one of ours. A process that died may have left half a line, or a whole
+        // one that is not synced yet, and what is shown must be durable.
+        if whole < bytes.len() {
+            log.file.set_len(whole as u64)?;
+        }
+        log.file.sync_all()?;
         Ok(Self { log: Arc::new(Mutex::new(log)) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().expect("no code that holds the lock panics")
+    /// Runs `work` on a thread that may block: syncing a file takes long, and so does waiting for one who does. It runs to
+    /// its end even if the caller goes away midway, so a dropped future tears nothing apart.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Log) -> T + Send + 'static,
+    ) -> Result<T, BoxError> {
+        let log = Arc::clone(&self.log);
+        let task = tokio::task::spawn_blocking(move || {
+            work(&mut log.lock().expect("no code that holds the lock panics"))
+        });
+        Ok(task.await?)
     }
 }
 
@@ -131,27 +144,24 @@ impl SyncBackend for JsonLinesBackend {
     }
 
     async fn push(&self, push: Push) -> Result<PushAck, PushError> {
-        // Syncing a file blocks, so it has no place on an async thread. On a thread of its own it also runs to its end
-        // if the caller goes away midway: a dropped future tears nothing apart.
-        let backend = self.clone();
-        let task = tokio::task::spawn_blocking(move || backend.lock().push(push));
-        task.await.map_err(failed)?
+        self.run(|log| log.push(push)).await.map_err(failed)?
     }
 
     fn pull(&self, pull: Pull) -> BoxStream<'static, Result<PullPage, PullError>> {
         // One page at a time, made when it is asked for: a slow reader holds no lock and no queue.
         stream::unfold((self.clone(), Some(pull)), |(backend, pull)| async move {
-            let mut pull = pull?;
-            let page = backend.lock().page(&pull);
-            let more = match &page {
+            let pull = pull?;
+            let asked = pull.clone();
+            let page = backend.run(move |log| log.page(&asked)).await;
+            let page = page.unwrap_or_else(|source| Err(PullError::Backend { backend: NAME, source }));
+            let rest = match &page {
                 Ok(page) if page.info != PageInfo::CaughtUp => {
-                    pull.cursor = page.cursor.clone();
-                    Some(pull)
+                    Some(Pull::new(pull.backend_id, page.cursor.clone(), pull.mode))
                 }
                 // A live pull ends here as well: the capabilities say that there are none.
                 Ok(_) | Err(_) => None,
             };
-            Some((page, (backend, more)))
+            Some((page, (backend, rest)))
         })
         .boxed()
     }
@@ -191,10 +201,7 @@ impl Log {
         };
         push.check_chain().map_err(PushError::Invalid)?;
         push.check_limits(&LIMITS)?;
-        // A proof is about one client: a batch of several, as when a lost history is pushed again, claims nobody.
-        let client_id = &push.events[0].client_id;
-        let is_of_one = push.events.iter().all(|event| event.client_id == *client_id);
-        let claim = push.proof.filter(|_| is_of_one).map(|proof| (client_id.clone(), proof));
+        let claim = claim_of(&push);
         if claim.as_ref().is_some_and(|(id, proof)| self.owners.get(id).is_some_and(|owner| owner != proof)) {
             return Err(PushError::ClientIdTaken);
         }
@@ -222,8 +229,8 @@ impl Log {
         events.iter_mut().for_each(|event| event.created_at = Some(created_at));
         let batch = Batch { tag: nanoid::nanoid!(10).into(), claim, events };
 
-        // After a failed write or sync the file may hold all of the line, or a part. Nobody knows, so nothing is written
-        // behind it: reopening reads what is really there.
+        // After a failed write or sync the file may hold all of the line, a part, or nothing. Nobody knows, so nothing is
+        // written behind it.
         append_line(&mut self.file, &batch).inspect_err(|_| self.is_broken = true).map_err(failed)?;
         self.take_in(batch);
         Ok(PushAck::new(self.backend_id.clone(), self.cursor(self.head()), created_at))
@@ -271,6 +278,14 @@ impl Log {
     }
 }
 
+/// Whose events the push proves to bring. A proof is about one client: a batch of several, as when a lost history is
+/// pushed again, claims nobody.
+fn claim_of(push: &Push) -> Option<(ClientId, ClientSecret)> {
+    let client_id = &push.events.first()?.client_id;
+    let is_of_one = push.events.iter().all(|event| event.client_id == *client_id);
+    push.proof.filter(|_| is_of_one).map(|proof| (client_id.clone(), proof))
+}
+
 /// Appends one line and waits until it is on the disk.
 fn append_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
@@ -280,6 +295,10 @@ fn append_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     line.push(b'\n');
     file.write_all(&line)?;
     file.sync_data()
+}
+
+fn damaged(number: usize, why: impl Into<BoxError>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("line {number} is damaged: {}", why.into()))
 }
 
 fn failed(source: impl Into<BoxError>) -> PushError {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use custom_backend::JsonLinesBackend;
 use futures::TryStreamExt as _;
@@ -11,9 +12,19 @@ use livestore_traits::{
 };
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).unwrap_or_else(|| "custom-backend.jsonl".into());
-    let backend = JsonLinesBackend::open(Path::new(&path))?;
+    let backend = JsonLinesBackend::open(Path::new(&path)).map_err(|error| format!("{path}: {error}"))?;
     let head = read_all(&backend).await?.last().map_or(GlobalSeq::ROOT, |event| event.seq);
     println!("{path} is at {head}");
 
@@ -32,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let ack = backend.push(Push::new(None, head, None, vec![rebased])).await?;
             println!("bob:   accepted as {}", ack.cursor.after);
         }
-        other => println!("bob:   {other:?}"),
+        other => return Err(format!("a push after a stale parent was not refused: {other:?}").into()),
     }
 
     for event in read_all(&backend).await? {

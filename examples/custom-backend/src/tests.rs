@@ -26,11 +26,11 @@ async fn a_failed_write_closes_the_log_until_it_is_opened_again() {
     backend.push(push(0)).await.unwrap();
 
     // Writing to a file that is open for reading fails, as it does on a full disk.
-    let writable = std::mem::replace(&mut backend.lock().file, File::open(&path).unwrap());
+    let writable = std::mem::replace(&mut backend.log.lock().unwrap().file, File::open(&path).unwrap());
     assert!(matches!(backend.push(push(1)).await, Err(PushError::Backend { .. })));
-    backend.lock().file = writable;
+    backend.log.lock().unwrap().file = writable;
     assert!(matches!(backend.push(push(1)).await, Err(PushError::Backend { .. })), "it stays closed");
-    assert_eq!(backend.lock().head(), GlobalSeq(1), "what may not be durable is not visible");
+    assert_eq!(backend.log.lock().unwrap().head(), GlobalSeq(1), "what may not be durable is not visible");
 
     drop(backend);
     assert!(JsonLinesBackend::open(&path).unwrap().push(push(1)).await.is_ok());

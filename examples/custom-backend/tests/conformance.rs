@@ -1,4 +1,5 @@
 //! The JSON-lines backend keeps the contract of every sync backend, and survives what can happen to its file.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -131,6 +132,8 @@ async fn a_damaged_file_is_refused_and_left_alone() {
         format!("{}\n{}\n{}\n{}\n", lines[0], lines[1], lines[1], lines[2]),
         format!("{}\n{}\n{}\n", lines[0], lines[1], &lines[2][1..]),
         good.replacen("backend_id", "backend", 1),
+        "a file of another kind, of one line".to_owned(),
+        "a file of another kind,\nof two lines".to_owned(),
     ];
     for text in damaged {
         fs::write(&path, &text).unwrap();

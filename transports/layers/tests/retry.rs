@@ -50,7 +50,7 @@ async fn a_push_that_gives_up_says_whether_it_may_be_stored() {
 async fn a_refusal_passes_at_once() {
     let (retry, _) = retry_over(2, []).await;
     let start = Instant::now();
-    assert!(matches!(retry.push(batch(1, 1)).await, Ok(_)), "a repeat of what stands there is no refusal");
+    assert!(retry.push(batch(1, 1)).await.is_ok(), "a repeat of what stands there is no refusal");
     let mut foreign = batch(1, 1);
     foreign.events[0].args = livestore_traits::Args::null();
     let refused = retry.push(foreign).await;

@@ -1,5 +1,6 @@
 //! Events, batches and backends for the tests of the wrappers.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
