@@ -1,5 +1,7 @@
 //! The suite for materializers, over files, over memory, and with what a session forks.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
 use std::collections::BTreeMap;
 
 use livestore_conformance::materializer::{MaterializerFixture, kv};
