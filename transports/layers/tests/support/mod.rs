@@ -59,6 +59,12 @@ pub(crate) async fn pull_all(backend: &dyn SyncBackend) -> (Vec<u64>, Result<(),
     (seqs, Ok(()))
 }
 
+/// All events of a backend without faults.
+pub(crate) async fn log(backend: &dyn SyncBackend) -> Vec<SyncedEvent> {
+    let pages = backend.pull(pull(PullMode::Once));
+    pages.flat_map(|page| stream::iter(page.unwrap().events.to_vec())).collect().await
+}
+
 /// The next `count` events of a pull.
 pub(crate) async fn take(
     pages: &mut BoxStream<'static, Result<PullPage, PullError>>,
@@ -73,7 +79,7 @@ pub(crate) async fn take(
 }
 
 pub(crate) async fn head(backend: &dyn SyncBackend) -> u64 {
-    pull_all(backend).await.0.last().copied().unwrap_or(0)
+    log(backend).await.last().map_or(0, |event| event.seq.0)
 }
 
 pub(crate) fn config(seed: u64, max_attempts: u32) -> RetryConfig {
