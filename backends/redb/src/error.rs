@@ -1,78 +1,21 @@
-//! Why a data dir cannot be opened.
+//! What redb's errors mean when a data dir is opened.
 //!
 //! | redb says | we say |
 //! | --- | --- |
 //! | `DatabaseAlreadyOpen` | [`OpenError::InUse`] |
-//! | `Corrupted`, an I/O error of kind `InvalidData`, or a panic while opening | [`OpenError::Damaged`] |
-//! | `UpgradeRequired`, or a layout of another version | [`OpenError::Format`] |
+//! | `Corrupted`, an I/O error over what it read, or a panic | [`OpenError::Damaged`] |
 //! | anything else | [`OpenError::Storage`] |
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use livestore_traits::BoxError;
+use livestore_backend_log::OpenError;
 use redb::{DatabaseError, StorageError};
 
-/// Why a data dir cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    #[error("{} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// The file is cut off, was changed by something else, or is no redb file.
-    #[error("{} is damaged or is no livestore data", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: BoxError,
-    },
-    /// The file was written by another version.
-    #[error("{} has format {found}, this version reads format {supported}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u64,
-        /// The one that is understood.
-        supported: u64,
-    },
-    /// The disk or its permissions.
-    #[error("{} cannot be opened", path.display())]
-    Storage {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: BoxError,
-    },
-}
-
-impl OpenError {
-    pub(crate) fn database(path: &Path, error: DatabaseError) -> Self {
-        let path = path.to_owned();
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => Self::InUse(path),
-            DatabaseError::Storage(StorageError::Corrupted(_)) => {
-                Self::Damaged { path, source: error.into() }
-            }
-            DatabaseError::Storage(StorageError::Io(source)) => Self::io(path, source),
-            other => Self::Storage { path, source: other.into() },
-        }
-    }
-
-    pub(crate) fn io(path: PathBuf, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Self::Damaged { path, source: error.into() }
-            }
-            _ => Self::Storage { path, source: error.into() },
-        }
-    }
-
-    pub(crate) fn damaged(path: &Path, source: impl Into<BoxError>) -> Self {
-        Self::Damaged { path: path.to_owned(), source: source.into() }
+pub(crate) fn open_failed(path: &Path, error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
+        DatabaseError::Storage(StorageError::Io(error)) => OpenError::io(path, error),
+        DatabaseError::Storage(StorageError::Corrupted(_)) => OpenError::damaged(path, error),
+        other => OpenError::storage(path, other),
     }
 }

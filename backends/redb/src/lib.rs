@@ -26,6 +26,5 @@ mod error;
 mod redb;
 mod storage;
 
-pub use error::OpenError;
-pub use livestore_backend_log::{Clock, LogConfig, RestoreError, Restored, Stats};
+pub use livestore_backend_log::{Clock, LogConfig, OpenError, RestoreError, Restored, Stats};
 pub use redb::{RedbBackends, RedbConfig, restore};

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use livestore_backend_log::{FileStorage, LogConfig, RestoreError, Restored, Stats, Stores};
+use livestore_backend_log::{FileStorage, LogConfig, OpenError, RestoreError, Restored, Stats, Stores};
 use livestore_traits::{BackendProvider, ProviderError, StoreId, SyncBackend};
 
-use crate::error::OpenError;
 use crate::storage::RedbStorage;
 
 /// How a data dir is opened.
@@ -41,7 +40,7 @@ impl RedbBackends {
     /// [`OpenError`] if it is in use, damaged, of another version, or cannot be written.
     pub fn open(dir: impl AsRef<Path>, config: RedbConfig) -> Result<Self, OpenError> {
         let path = dir.as_ref().join(RedbStorage::FILE_NAME);
-        fs::create_dir_all(dir.as_ref()).map_err(|error| OpenError::io(dir.as_ref().to_owned(), error))?;
+        fs::create_dir_all(dir.as_ref()).map_err(|error| OpenError::io(dir.as_ref(), error))?;
         let storage = RedbStorage::open(&path, &config)?;
         Self::start(storage, config, &path)
     }
@@ -57,7 +56,7 @@ impl RedbBackends {
 
     fn start(storage: RedbStorage, config: RedbConfig, path: &Path) -> Result<Self, OpenError> {
         let stores = Stores::threaded(storage, config.log);
-        stores.map(Self).map_err(|source| OpenError::Storage { path: path.to_owned(), source })
+        stores.map(Self).map_err(|source| OpenError::storage(path, source))
     }
 
     /// What happened since it was opened.

@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use livestore_backend_log::{
-    Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, PageBuilder, Recall,
+    Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, OpenError, PageBuilder, Recall,
     Tag,
 };
 use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
@@ -15,8 +15,8 @@ use redb::{
     WriteTransaction,
 };
 
-use crate::error::OpenError;
-use crate::{codec, redb::RedbConfig};
+use crate::redb::RedbConfig;
+use crate::{codec, error};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const STORES: TableDefinition<'_, &str, (u32, &str)> = TableDefinition::new("stores");
@@ -55,7 +55,7 @@ impl RedbStorage {
     ) -> Result<Self, OpenError> {
         // redb trusts the pages of its file and may panic over a damaged one.
         let whole = AssertUnwindSafe(|| {
-            let database = open().map_err(|error| OpenError::database(path, error))?;
+            let database = open().map_err(|error| error::open_failed(path, error))?;
             let storage = Self { database, fast_restart: config.fast_restart };
             let found = storage.prepare().map_err(|source| OpenError::damaged(path, source))?;
             if found != FORMAT_VERSION {

@@ -1,0 +1,3 @@
+//! Benches of the SQLite backend.
+
+fn main() {}
