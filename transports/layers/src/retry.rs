@@ -35,6 +35,8 @@ use crate::trim::{Trimmed, trim};
 /// repeats are trimmed, and a gap counts as a break. So do the end of a live pull, and the end of any other before
 /// it caught up. The empty page with which a reopened live pull may begin is passed on, as the sign of life it is.
 ///
+/// Silence is no fault here: whoever knows how long a peer may be silent, a transport or the engine, ends the pull.
+///
 /// An event delivered, or a pull that lasted [`RetryConfig::max_delay`], begins the count of attempts anew; a
 /// backend that accepts pulls only to drop them is not asked faster and faster.
 #[derive(Debug)]

@@ -70,7 +70,7 @@ pub enum Condition {
 pub struct LinkStats {
     /// Messages sent, copies not counted.
     pub sent: u64,
-    /// Messages that never arrived.
+    /// Messages, and copies of them, that never arrived.
     pub lost: u64,
     /// Messages that were sent twice.
     pub duplicated: u64,
