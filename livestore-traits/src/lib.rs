@@ -42,7 +42,7 @@ pub use leader::{LeaderElection, LeaderError, Leadership, LostLeadership};
 pub use limits::{Limits, ReadLimit};
 pub use link::{
     Attach, Attached, Attachment, LeaderItem, LeaderLink, LinkError, SessionMessage, SessionPayload,
-    SessionPush, SessionSender,
+    SessionPush, SessionSender, SessionSnapshot,
 };
 pub use materializer::{
     Applied, MaterializeBatch, MaterializeError, Materializer, OnFailure, Quarantined, Snapshot, UnknownEvent,

@@ -38,6 +38,8 @@ pub struct SessionProcessor {
     client_id: Option<ClientId>,
     /// The last commit.
     n: u64,
+    /// The last commit that is known to be, or to have been, in the leader's log.
+    persisted: u64,
     state: SyncState,
     /// The head of the materialized state.
     state_head: SeqNum,
@@ -79,7 +81,6 @@ struct InFlight {
 /// Where a commit of this session has got to.
 #[derive(Debug, Default)]
 struct OwnCommit {
-    persisted: bool,
     /// The number of its last event in the leader's log, while it is known.
     placed: Option<SeqNum>,
 }
@@ -214,6 +215,8 @@ pub struct SessionStatus {
     pub unconfirmed_commits: usize,
     /// How often events were rolled back in this session.
     pub rebases: u64,
+    /// Whether the session has ended: nothing of this changes any more.
+    pub ended: bool,
 }
 
 impl SessionProcessor {
@@ -227,6 +230,7 @@ impl SessionProcessor {
             session_id,
             client_id: None,
             n: 0,
+            persisted: 0,
             state: SyncState::session(head),
             state_head: head,
             unforgotten: 0,
@@ -542,14 +546,9 @@ impl SessionProcessor {
     }
 
     fn note_persisted(&mut self, through: u64) {
-        let mut newest = None;
-        for (n, commit) in self.commits.range_mut(..=through) {
-            if !std::mem::replace(&mut commit.persisted, true) {
-                newest = Some(*n);
-            }
-        }
-        if let Some(n) = newest {
-            self.effects.push_back(SessionEffect::Receipt(ReceiptUpdate::Persisted { n }));
+        if through > self.persisted {
+            self.persisted = through;
+            self.effects.push_back(SessionEffect::Receipt(ReceiptUpdate::Persisted { n: through }));
         }
     }
 
@@ -640,12 +639,7 @@ impl SessionProcessor {
             pending_events: self.state.pending.len(),
             unconfirmed_commits: self.commits.len(),
             rebases: self.rebases,
+            ended: false,
         }
-    }
-
-    /// Whether this commit is not settled and not gone.
-    #[must_use]
-    pub fn is_unconfirmed(&self, n: u64) -> bool {
-        self.commits.contains_key(&n)
     }
 }

@@ -1,0 +1,375 @@
+//! The leader on a thread of its own.
+//!
+//! The thread takes what is in its inbox, lets the core decide, and performs what the core hands out. It sleeps until
+//! the next message or the processor's next deadline.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use livestore_traits::{
+    Attach, Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, LostLeadership,
+    MaterializeError, Materializer, Quarantined, SeqNum, SessionId, SessionSnapshot, SyncBackend, Term,
+    UnknownEvent,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::clock;
+use super::core::{LeaderCore, LeaderFailure, OutwardEffect};
+use super::recovery::{RecoveryError, RecoveryProgress};
+use super::upstream::{PagePermit, Upstream};
+use crate::processor::{Input, LeaderConfig, LeaderStatus, LinkId};
+
+/// The longest sleep without a deadline.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The most messages taken in before their effects are performed.
+const MESSAGES_AT_ONCE: usize = 1024;
+
+/// What the leader's thread is told.
+#[derive(Debug)]
+pub(crate) enum LeaderMessage {
+    Input(Input),
+    /// A page; the pull may go on once it was taken in.
+    Page(Input, PagePermit),
+    Attach {
+        attach: Attach,
+        items: async_mpsc::UnboundedSender<LeaderItem>,
+        reply: oneshot::Sender<(LinkId, Attached)>,
+    },
+    Snapshot {
+        session_id: SessionId,
+        reply: oneshot::Sender<Result<SessionSnapshot, LeaderFailure>>,
+    },
+    ForkState(oneshot::Sender<Result<Box<dyn Materializer>, MaterializeError>>),
+    Reader(oneshot::Sender<Result<Box<dyn EventlogReader>, EventlogError>>),
+    Lost(LostLeadership),
+    /// Stop. Answered when log and state are closed.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What a leader needs to begin.
+pub(crate) struct LeaderSettings {
+    pub(crate) config: LeaderConfig,
+    pub(crate) open_log: Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>,
+    pub(crate) state: Box<dyn Materializer>,
+    pub(crate) backend: Option<Arc<dyn SyncBackend>>,
+    /// `None`: whoever opens the log leads, with the next term.
+    pub(crate) leadership: Option<Arc<dyn Leadership>>,
+    pub(crate) on_unknown: UnknownPolicy,
+    pub(crate) on_replay: Box<dyn FnMut(RecoveryProgress) + Send>,
+}
+
+/// What to do with events that the application does not know.
+#[derive(Clone, Default)]
+pub enum UnknownPolicy {
+    /// Log a warning.
+    #[default]
+    Warn,
+    /// Say nothing.
+    Ignore,
+    /// Stop the store with an error.
+    Fail,
+    /// Call this.
+    Callback(Arc<dyn Fn(&UnknownEvent) + Send + Sync>),
+}
+
+impl fmt::Debug for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "Warn",
+            Self::Ignore => "Ignore",
+            Self::Fail => "Fail",
+            Self::Callback(_) => "Callback(..)",
+        })
+    }
+}
+
+/// How the rest of a store reaches its leader.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderHandle {
+    inbox: mpsc::Sender<LeaderMessage>,
+    status: watch::Receiver<LeaderStatus>,
+    failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
+}
+
+impl LeaderHandle {
+    /// Sends a message; an error means that the leader is gone.
+    pub(crate) fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
+        self.inbox.send(message).map_err(|_| LeaderGone)
+    }
+
+    /// Asks for something that the leader answers once.
+    pub(crate) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
+    ) -> Result<T, LeaderGone> {
+        let (reply, answer) = oneshot::channel();
+        self.send(message(reply))?;
+        answer.await.map_err(|_| LeaderGone)
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
+        self.status.clone()
+    }
+
+    /// Why the leader stopped, once it has.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<LeaderFailure>>> {
+        self.failure.clone()
+    }
+}
+
+/// The leader's thread has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the leader is gone")]
+pub(crate) struct LeaderGone;
+
+/// Opens the log, recovers, and starts the thread; returns when the leader leads.
+pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandle, RecoveryError> {
+    let (inbox, messages) = mpsc::channel();
+    let (failure_sender, failure) = watch::channel(None);
+    let (started, start) = oneshot::channel();
+    let runtime = Handle::current();
+    let own_inbox = inbox.clone();
+    let thread = move || {
+        let _enter = runtime.enter();
+        let opened = LeaderThread::open(settings, own_inbox, runtime.clone());
+        match opened {
+            Ok((thread, status)) => {
+                // Whoever started it may have stopped waiting; then the inbox is closed and the thread ends.
+                let _ = started.send(Ok(status));
+                match thread.run(&messages) {
+                    Ok(Some(done)) => {
+                        // Whoever asked may have stopped waiting.
+                        let _ = done.send(());
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "the leader stopped");
+                        failure_sender.send_replace(Some(Arc::new(error)));
+                    }
+                }
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    };
+    clock::spawn_thread("livestore-leader", thread).map_err(|error| EventlogError::Storage(error.into()))?;
+    let status = start.await.map_err(|_| EventlogError::Closed)??;
+    Ok(LeaderHandle { inbox, status, failure })
+}
+
+struct LeaderThread {
+    core: LeaderCore,
+    status: watch::Sender<LeaderStatus>,
+    upstream: Option<Upstream>,
+    links: BTreeMap<LinkId, async_mpsc::UnboundedSender<LeaderItem>>,
+    attaching: HashMap<LinkId, oneshot::Sender<(LinkId, Attached)>>,
+    next_link: u64,
+    on_unknown: UnknownPolicy,
+    /// Watches for the loss of leadership; dropping it ends that.
+    _watch: JoinSet<()>,
+    // Dropped last: leadership is given up when log and state are closed.
+    _leadership: Option<Arc<dyn Leadership>>,
+}
+
+impl LeaderThread {
+    fn open(
+        mut settings: LeaderSettings,
+        inbox: mpsc::Sender<LeaderMessage>,
+        runtime: Handle,
+    ) -> Result<(Self, watch::Receiver<LeaderStatus>), RecoveryError> {
+        let log = (settings.open_log)()?;
+        let term = match &settings.leadership {
+            Some(leadership) => leadership.term(),
+            None => Term(log.heads()?.term.0 + 1),
+        };
+        let core = LeaderCore::open(
+            log,
+            settings.state,
+            term,
+            settings.config,
+            clock::now(),
+            settings.backend.is_some(),
+            clock::new_identity,
+            &mut settings.on_replay,
+        )?;
+        let (status, receiver) = watch::channel(core.status());
+        let mut watch = JoinSet::new();
+        if let Some(leadership) = settings.leadership.clone() {
+            watch.spawn_on(watch_leadership(leadership, inbox.clone()), &runtime);
+        }
+        let upstream = settings.backend.map(|backend| Upstream::new(backend, inbox, runtime));
+        let this = Self {
+            core,
+            status,
+            upstream,
+            links: BTreeMap::new(),
+            attaching: HashMap::new(),
+            next_link: 0,
+            on_unknown: settings.on_unknown,
+            _watch: watch,
+            _leadership: settings.leadership,
+        };
+        Ok((this, receiver))
+    }
+
+    /// Leads until it is told to stop, by the returned sender, or nobody is left to tell it anything.
+    fn run(
+        mut self,
+        messages: &mpsc::Receiver<LeaderMessage>,
+    ) -> Result<Option<oneshot::Sender<()>>, LeaderFailure> {
+        self.perform_effects()?;
+        loop {
+            let now = clock::now();
+            let wait = self.core.poll_timeout().map_or(IDLE, |at| at.saturating_duration_since(now));
+            match messages.recv_timeout(wait) {
+                Ok(first) => {
+                    for message in std::iter::once(first).chain(messages.try_iter().take(MESSAGES_AT_ONCE)) {
+                        if let ControlFlow::Break(done) = self.take(message)? {
+                            return Ok(Some(done));
+                        }
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+            self.core.handle_timeout(clock::now());
+            self.perform_effects()?;
+        }
+    }
+
+    fn take(&mut self, message: LeaderMessage) -> Result<ControlFlow<oneshot::Sender<()>>, LeaderFailure> {
+        let now = clock::now();
+        match message {
+            LeaderMessage::Input(input) => self.core.handle(now, input),
+            LeaderMessage::Page(page, permit) => {
+                self.core.handle(now, page);
+                permit.taken_in();
+            }
+            LeaderMessage::Attach { attach, items, reply } => {
+                let link = LinkId(self.next_link);
+                self.next_link += 1;
+                self.links.insert(link, items);
+                self.attaching.insert(link, reply);
+                // What this session had pushed before must be in the log when its record is read.
+                self.perform_effects()?;
+                let record = self.core.session(&attach.session_id)?;
+                self.core.handle(now, Input::Attach { link, attach, record });
+            }
+            LeaderMessage::Snapshot { session_id, reply } => {
+                self.perform_effects()?;
+                let _ = reply.send(self.core.snapshot(&session_id));
+            }
+            LeaderMessage::ForkState(reply) => {
+                let _ = reply.send(self.core.fork_state());
+            }
+            LeaderMessage::Reader(reply) => {
+                let _ = reply.send(self.core.reader());
+            }
+            LeaderMessage::Lost(lost) => return Err(lost.into()),
+            LeaderMessage::Shutdown(done) => {
+                self.perform_effects()?;
+                return Ok(ControlFlow::Break(done));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn perform_effects(&mut self) -> Result<(), LeaderFailure> {
+        while let Some(effect) = self.core.poll(clock::now())? {
+            self.perform(effect)?;
+        }
+        let status = self.core.status();
+        self.status.send_if_modified(|known| {
+            let changed = *known != status;
+            if changed {
+                *known = status;
+            }
+            changed
+        });
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: OutwardEffect) -> Result<(), LeaderFailure> {
+        match effect {
+            OutwardEffect::Attached(link, attached) => {
+                // A session that no longer waits drops its end of the items, and is detached by the next one.
+                let _ = self.attaching.remove(&link).map(|reply| reply.send((link, attached)));
+            }
+            OutwardEffect::Publish(link, item) => self.publish(link, item),
+            OutwardEffect::CloseLink(link) => {
+                self.links.remove(&link);
+                self.attaching.remove(&link);
+            }
+            OutwardEffect::StartPull(id, pull) => {
+                if let Some(upstream) = &mut self.upstream {
+                    upstream.start_pull(id, pull);
+                }
+            }
+            OutwardEffect::StopPull => {
+                if let Some(upstream) = &mut self.upstream {
+                    upstream.stop_pull();
+                }
+            }
+            OutwardEffect::Push(attempt, push) => {
+                if let Some(upstream) = &mut self.upstream {
+                    upstream.push(attempt, push);
+                }
+            }
+            OutwardEffect::NewIdentity => {
+                self.core.handle(clock::now(), Input::Identity(clock::new_identity()));
+            }
+            OutwardEffect::Unknown(unknown) => self.report_unknown(unknown)?,
+            OutwardEffect::Quarantined(quarantined) => report_quarantined(&quarantined),
+            OutwardEffect::Adopted(adopted) => report_adopted(&adopted),
+            OutwardEffect::Stop(reason) => return Err(reason.into()),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, link: LinkId, item: LeaderItem) {
+        let gone = self.links.get(&link).is_none_or(|items| items.send(item).is_err());
+        if gone && self.links.remove(&link).is_some() {
+            self.core.handle(clock::now(), Input::Detach(link));
+        }
+    }
+
+    fn report_unknown(&self, unknown: Vec<UnknownEvent>) -> Result<(), LeaderFailure> {
+        for event in unknown {
+            match &self.on_unknown {
+                UnknownPolicy::Warn => {
+                    tracing::warn!(num = %event.num, name = %event.name, "an event is not known to this application");
+                }
+                UnknownPolicy::Ignore => {}
+                UnknownPolicy::Fail => return Err(LeaderFailure::Unknown(event)),
+                UnknownPolicy::Callback(callback) => callback(&event),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report_quarantined(quarantined: &[Quarantined]) {
+    for event in quarantined {
+        tracing::warn!(num = %event.num, name = %event.name, error = event.error, "the materializer of an event failed");
+    }
+}
+
+fn report_adopted(adopted: &[SeqNum]) {
+    for num in adopted {
+        tracing::warn!(%num, "the backend has this event with other args, which were taken over");
+    }
+}
+
+/// Tells the leader when it leads no more.
+async fn watch_leadership(leadership: Arc<dyn Leadership>, inbox: mpsc::Sender<LeaderMessage>) {
+    let lost = leadership.lost().await;
+    // A leader that ended by itself needs no telling.
+    let _ = inbox.send(LeaderMessage::Lost(lost));
+}

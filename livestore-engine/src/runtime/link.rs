@@ -1,0 +1,71 @@
+//! The link between a session and a leader in one process: channels.
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use livestore_traits::{
+    Attach, Attachment, LeaderLink, LinkError, SessionId, SessionMessage, SessionSender, SessionSnapshot,
+};
+use tokio::sync::mpsc;
+
+use super::leader_thread::{LeaderGone, LeaderHandle, LeaderMessage};
+use crate::processor::{Input, LinkId};
+
+/// Reaches the leader's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalLink {
+    leader: LeaderHandle,
+}
+
+impl LocalLink {
+    pub(crate) const fn new(leader: LeaderHandle) -> Self {
+        Self { leader }
+    }
+}
+
+impl From<LeaderGone> for LinkError {
+    fn from(_: LeaderGone) -> Self {
+        Self::Gone
+    }
+}
+
+#[async_trait]
+impl LeaderLink for LocalLink {
+    async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError> {
+        // Not bounded here: the leader sends only a few items ahead of those that were taken.
+        let (items, mut receiver) = mpsc::unbounded_channel();
+        let (link, attached) =
+            self.leader.ask(|reply| LeaderMessage::Attach { attach, items, reply }).await?;
+        let items = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
+        Ok(Attachment {
+            attached,
+            items,
+            sender: Box::new(LocalSender { leader: self.leader.clone(), link }),
+        })
+    }
+
+    async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {
+        let session_id = session_id.clone();
+        let snapshot = self.leader.ask(|reply| LeaderMessage::Snapshot { session_id, reply }).await?;
+        snapshot.map_err(|error| LinkError::Link(error.into()))
+    }
+}
+
+/// One attachment's way to the leader.
+#[derive(Debug)]
+struct LocalSender {
+    leader: LeaderHandle,
+    link: LinkId,
+}
+
+impl SessionSender for LocalSender {
+    fn send(&self, message: SessionMessage) -> Result<(), LinkError> {
+        Ok(self.leader.send(LeaderMessage::Input(Input::Session(self.link, message)))?)
+    }
+}
+
+impl Drop for LocalSender {
+    fn drop(&mut self) {
+        // A leader that is gone has no attachments.
+        let _ = self.leader.send(LeaderMessage::Input(Input::Detach(self.link)));
+    }
+}

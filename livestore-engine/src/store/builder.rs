@@ -1,0 +1,225 @@
+//! Puts a store together from its parts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore_traits::{
+    Eventlog, EventlogError, LeaderElection, LeaderError, LinkError, MaterializeError, Materializer,
+    SessionId, StoreId, SyncBackend,
+};
+
+use super::handle::Store;
+use super::session::SessionOptions;
+use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
+use crate::runtime::{LeaderSettings, RecoveryError, RecoveryProgress, UnknownPolicy, clock, spawn_leader};
+
+type OpenLog = Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
+
+/// Is called with each status of a leader.
+pub type OnProgress = Arc<dyn Fn(&LeaderStatus) + Send + Sync>;
+
+/// Bounds and times of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// Those of the leader.
+    pub leader: LeaderConfig,
+    /// Those of each session.
+    pub session: SessionConfig,
+}
+
+/// Whether starting waits for what the backend has.
+#[derive(Clone, Default)]
+pub enum InitialSync {
+    /// Start with what is here.
+    #[default]
+    Skip,
+    /// Wait until everything the backend has is here, but not longer than `limit`; then start with what is here.
+    Wait {
+        /// The longest wait.
+        limit: Duration,
+        /// Called with each status on the way.
+        on_progress: Option<OnProgress>,
+    },
+}
+
+impl fmt::Debug for InitialSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skip => f.write_str("Skip"),
+            Self::Wait { limit, .. } => write!(f, "Wait({limit:?})"),
+        }
+    }
+}
+
+/// Why a store could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A part is missing.
+    #[error("the store has no {0}")]
+    Missing(&'static str),
+    /// Leadership could not be sought.
+    #[error("leadership could not be acquired")]
+    Election(#[from] LeaderError),
+    /// The log or the state cannot be used.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The session's own state cannot be made.
+    #[error("the session's state cannot be made")]
+    State(#[from] MaterializeError),
+    /// The leader stopped while the store was starting.
+    #[error("the leader cannot be reached")]
+    Leader(#[source] LinkError),
+}
+
+/// Collects the parts of a store. An eventlog and a materializer are required.
+#[must_use]
+pub struct StoreBuilder {
+    store_id: StoreId,
+    open_log: Option<OpenLog>,
+    state: Option<Box<dyn Materializer>>,
+    backend: Option<Arc<dyn SyncBackend>>,
+    election: Option<Box<dyn LeaderElection>>,
+    config: StoreConfig,
+    session: SessionOptions,
+    initial_sync: InitialSync,
+    on_unknown: UnknownPolicy,
+    on_replay: Box<dyn FnMut(RecoveryProgress) + Send>,
+}
+
+impl fmt::Debug for StoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreBuilder").field("store_id", &self.store_id).finish_non_exhaustive()
+    }
+}
+
+impl StoreBuilder {
+    pub(super) fn new(store_id: StoreId) -> Self {
+        Self {
+            store_id,
+            open_log: None,
+            state: None,
+            backend: None,
+            election: None,
+            config: StoreConfig::default(),
+            session: SessionOptions::default(),
+            initial_sync: InitialSync::default(),
+            on_unknown: UnknownPolicy::default(),
+            on_replay: Box::new(|_| {}),
+        }
+    }
+
+    /// The durable log.
+    pub fn eventlog(self, log: impl Eventlog) -> Self {
+        self.open_eventlog(move || Ok(log))
+    }
+
+    /// How to open the durable log, once this process leads: the way to go beside an election.
+    pub fn open_eventlog<L: Eventlog>(
+        mut self,
+        open: impl FnOnce() -> Result<L, EventlogError> + Send + 'static,
+    ) -> Self {
+        self.open_log = Some(Box::new(move || open().map(|log| Box::new(log) as Box<dyn Eventlog>)));
+        self
+    }
+
+    /// The leader's state; each session gets a fork of it.
+    pub fn materializer(mut self, state: impl Materializer) -> Self {
+        self.state = Some(Box::new(state));
+        self
+    }
+
+    /// The backend, or a way to it. Without one the store works offline only.
+    pub fn upstream(mut self, backend: impl SyncBackend) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
+    /// Who may lead. Without one this process does, and fences whoever else has the log open.
+    pub fn election(mut self, election: impl LeaderElection) -> Self {
+        self.election = Some(Box::new(election));
+        self
+    }
+
+    /// The id of the store's own session; generated if it is not given.
+    pub fn session_id(mut self, session_id: SessionId) -> Self {
+        self.session.session_id = Some(session_id);
+        self
+    }
+
+    /// Bounds and times.
+    pub fn config(mut self, config: StoreConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Whether starting waits for what the backend has.
+    pub fn initial_sync(mut self, initial_sync: InitialSync) -> Self {
+        self.initial_sync = initial_sync;
+        self
+    }
+
+    /// What to do with events that the application does not know.
+    pub fn on_unknown(mut self, policy: UnknownPolicy) -> Self {
+        self.on_unknown = policy;
+        self
+    }
+
+    /// Called while the state is brought up from the log, for progress.
+    pub fn on_replay(mut self, progress: impl FnMut(RecoveryProgress) + Send + 'static) -> Self {
+        self.on_replay = Box::new(progress);
+        self
+    }
+
+    /// Leads, recovers, and starts. Waits for leadership if there is an election, and for the backend if asked to.
+    ///
+    /// Runs on the tokio runtime it is called in, beside a thread for the leader.
+    ///
+    /// # Errors
+    /// [`StartError`] if a part is missing or cannot be used.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was started ends by itself.
+    pub async fn start(self) -> Result<Store, StartError> {
+        let open_log = self.open_log.ok_or(StartError::Missing("eventlog"))?;
+        let state = self.state.ok_or(StartError::Missing("materializer"))?;
+        let leadership = match &self.election {
+            Some(election) => Some(Arc::from(election.acquire().await?)),
+            None => None,
+        };
+        let settings = LeaderSettings {
+            config: LeaderConfig { seed: clock::new_seed(), ..self.config.leader },
+            open_log,
+            state,
+            backend: self.backend,
+            leadership,
+            on_unknown: self.on_unknown,
+            on_replay: self.on_replay,
+        };
+        let leader = spawn_leader(settings).await?;
+        let store = Store::with_leader(self.store_id, leader, self.config.session, self.session).await?;
+        if let InitialSync::Wait { limit, on_progress } = self.initial_sync {
+            wait_for_sync(&store, limit, on_progress.as_deref()).await;
+        }
+        Ok(store)
+    }
+}
+
+async fn wait_for_sync(
+    store: &Store,
+    limit: Duration,
+    on_progress: Option<&(dyn Fn(&LeaderStatus) + Send + Sync)>,
+) {
+    let mut status = store.watch_status();
+    let caught_up = status.wait_for(|status| {
+        if let Some(on_progress) = on_progress {
+            on_progress(status);
+        }
+        matches!(status.activity, SyncActivity::CaughtUp | SyncActivity::Off)
+    });
+    if tokio::time::timeout(limit, caught_up).await.is_err() {
+        tracing::info!(?limit, "the backend did not answer in time; starting with what is here");
+    }
+}

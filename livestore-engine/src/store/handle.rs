@@ -1,0 +1,223 @@
+//! The store: one leader, and sessions on it.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use livestore_traits::{BoxStream, EventlogError, LinkError, StoreId};
+
+use super::builder::{StartError, StoreBuilder};
+use super::history::{HistoryFilter, HistoryItem, history};
+use super::session::{Session, SessionOptions};
+use super::status::{StatusWatch, StoreStatus};
+use crate::processor::{Input, LeaderStatus, SessionConfig, SessionProcessor, SyncActivity};
+use crate::runtime::{LeaderFailure, LeaderHandle, LocalLink, SessionCell, clock};
+
+/// A client's store: its eventlog, its state, and sync with a backend.
+///
+/// Clones are handles of the same store. The store has a session of its own, to which it dereferences, so `commit`,
+/// `query` and `changes` are called on it; more are opened by [`Store::open_session`].
+///
+/// Call [`Store::shutdown`] before the program ends: it waits until every commit is durable. A store that is dropped
+/// instead keeps what is persisted, and loses commits whose receipt does not say so.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store_id: StoreId,
+    leader: LeaderHandle,
+    session_config: SessionConfig,
+    session: Session,
+    /// Other sessions, so that a shutdown reaches them.
+    others: Mutex<Vec<Session>>,
+}
+
+/// Why a shutdown was not clean.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// Commits were not durable within the time given; they are lost.
+    #[error("{pending} events were not durable in time")]
+    NotPersisted {
+        /// How many.
+        pending: usize,
+    },
+    /// The leader had stopped before.
+    #[error("the leader had failed")]
+    Failed(#[source] Arc<LeaderFailure>),
+}
+
+impl Deref for Store {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.inner.session
+    }
+}
+
+impl Store {
+    /// Begins to put a store together.
+    pub fn builder(store_id: StoreId) -> StoreBuilder {
+        StoreBuilder::new(store_id)
+    }
+
+    pub(super) async fn with_leader(
+        store_id: StoreId,
+        leader: LeaderHandle,
+        session_config: SessionConfig,
+        options: SessionOptions,
+    ) -> Result<Self, StartError> {
+        let session = open_session(&leader, &session_config, options).await?;
+        let others = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { store_id, leader, session_config, session, others }) })
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub fn store_id(&self) -> &StoreId {
+        &self.inner.store_id
+    }
+
+    /// The store's own session.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    /// Opens another session on the same leader, with a state and pending commits of its own.
+    ///
+    /// # Errors
+    /// [`StartError`] if the leader has stopped or there is no room for another state.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn open_session(&self, options: SessionOptions) -> Result<Session, StartError> {
+        let session = open_session(&self.inner.leader, &self.inner.session_config, options).await?;
+        self.inner.others.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+        Ok(session)
+    }
+
+    /// The status now.
+    #[must_use]
+    pub fn store_status(&self) -> StoreStatus {
+        StoreStatus {
+            leader: self.inner.leader.status().borrow().clone(),
+            session: self.inner.session.status(),
+        }
+    }
+
+    /// Follows the leader's status.
+    #[must_use]
+    pub fn watch_status(&self) -> StatusWatch {
+        StatusWatch { leader: self.inner.leader.status() }
+    }
+
+    /// Why the leader stopped, if it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<LeaderFailure>> {
+        self.inner.leader.failure().borrow().clone()
+    }
+
+    /// Syncs now instead of waiting for the next poll or try.
+    pub fn sync_now(&self) {
+        // A leader that is gone syncs nothing.
+        let _ = self.inner.leader.send(crate::runtime::LeaderMessage::Input(Input::SyncNow));
+    }
+
+    /// Waits until everything committed before is confirmed and everything the backend had is here.
+    ///
+    /// # Errors
+    /// [`LinkError::Gone`] if the store stops before.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn synced(&self) -> Result<LeaderStatus, LinkError> {
+        let mut status = self.watch_status();
+        loop {
+            for session in self.sessions() {
+                let settled = session.wait_for(|session| session.unconfirmed_commits == 0).await;
+                settled.map_err(|_| LinkError::Gone)?;
+            }
+            let is_synced = |leader: &LeaderStatus| {
+                leader.pending_events == 0
+                    && matches!(leader.activity, SyncActivity::CaughtUp | SyncActivity::Waiting)
+            };
+            let leader = status.wait_for(is_synced).await.ok_or(LinkError::Gone)?;
+            if self.sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {
+                return Ok(leader);
+            }
+        }
+    }
+
+    /// The confirmed history from the eventlog, then what is settled later.
+    ///
+    /// # Errors
+    /// [`EventlogError::Closed`] if the leader has stopped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn events(
+        &self,
+        filter: HistoryFilter,
+    ) -> Result<BoxStream<'static, HistoryItem>, EventlogError> {
+        let reader = self.inner.leader.ask(crate::runtime::LeaderMessage::Reader).await;
+        let reader = reader.map_err(|_| EventlogError::Closed)??;
+        Ok(history(reader, self.inner.leader.status(), filter))
+    }
+
+    /// Takes no more commits, waits until all are durable, and closes log and state. Does not wait for the backend: what
+    /// is not confirmed is pushed when the store is opened again.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] if commits could not be made durable within `limit`; the store is closed all the same.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the store closed to commits but running.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
+        let sessions = self.sessions();
+        sessions.iter().for_each(Session::close);
+        let drained = async {
+            for session in &sessions {
+                // A session that has ended has nothing pending that could still be saved.
+                let _ = session.wait_for(|session| session.pending_events == 0).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, drained).await;
+        let lost = sessions.iter().map(|session| session.status().pending_events).sum();
+        sessions.iter().for_each(Session::end);
+        let stopped = self.inner.leader.ask(crate::runtime::LeaderMessage::Shutdown).await;
+        match (stopped, self.failure()) {
+            (Err(_), Some(failure)) => Err(ShutdownError::Failed(failure)),
+            _ if lost > 0 => Err(ShutdownError::NotPersisted { pending: lost }),
+            _ => Ok(()),
+        }
+    }
+
+    fn sessions(&self) -> Vec<Session> {
+        let others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.inner.session).chain(others.iter()).cloned().collect()
+    }
+}
+
+async fn open_session(
+    leader: &LeaderHandle,
+    config: &SessionConfig,
+    options: SessionOptions,
+) -> Result<Session, StartError> {
+    let gone = |_| StartError::Leader(LinkError::Gone);
+    let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
+    let mut state = leader.ask(crate::runtime::LeaderMessage::ForkState).await.map_err(gone)??;
+    let link = Arc::new(LocalLink::new(leader.clone()));
+    let snapshot =
+        livestore_traits::LeaderLink::snapshot(&*link, &session_id).await.map_err(StartError::Leader)?;
+    let head = snapshot.snapshot.head;
+    state.restore(snapshot.snapshot)?;
+    let config = SessionConfig { seed: clock::new_seed(), ..config.clone() };
+    let processor = SessionProcessor::new(config, session_id.clone(), clock::now(), head);
+    let session = Session::start(session_id, SessionCell::new(processor, state), link);
+    session.wait_for(|session| session.attached).await.map_err(|_| StartError::Leader(LinkError::Gone))?;
+    Ok(session)
+}

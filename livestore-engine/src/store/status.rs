@@ -1,0 +1,56 @@
+//! The status of a store as a value that can be watched.
+
+use tokio::sync::watch;
+
+use crate::processor::{LeaderStatus, SessionStatus};
+
+/// How a store and one of its sessions are doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStatus {
+    /// The leader: heads, pending events, connection, rebases.
+    pub leader: LeaderStatus,
+    /// The session that was asked.
+    pub session: SessionStatus,
+}
+
+impl StoreStatus {
+    /// Whether everything committed so far by this client is confirmed.
+    #[must_use]
+    pub const fn is_confirmed(&self) -> bool {
+        self.leader.pending_events == 0
+            && self.session.pending_events == 0
+            && self.session.unconfirmed_commits == 0
+    }
+}
+
+/// Follows the leader's status.
+#[derive(Clone, Debug)]
+pub struct StatusWatch {
+    pub(super) leader: watch::Receiver<LeaderStatus>,
+}
+
+impl StatusWatch {
+    /// The status now.
+    #[must_use]
+    pub fn current(&mut self) -> LeaderStatus {
+        self.leader.borrow_and_update().clone()
+    }
+
+    /// Waits for another status than the one last seen; `None` when the store was closed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn changed(&mut self) -> Option<LeaderStatus> {
+        self.leader.changed().await.ok()?;
+        Some(self.current())
+    }
+
+    /// Waits until `condition` holds; `None` when the store was closed before.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn wait_for(&mut self, condition: impl FnMut(&LeaderStatus) -> bool) -> Option<LeaderStatus> {
+        Some(self.leader.wait_for(condition).await.ok()?.clone())
+    }
+}
