@@ -1,1 +1,29 @@
-//! The native HTTP long-poll transport, client side.
+//! The native HTTP transport, client side: a [`SyncBackend`](livestore_traits::SyncBackend) that reaches a
+//! `livestore-server` with plain requests, where WebSockets can't go.
+//!
+//! ```no_run
+//! use livestore_traits::StoreId;
+//! use livestore_transport_http::{HttpBackend, HttpConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = HttpConfig::new("http://127.0.0.1:8787", StoreId::new("todo")?)?;
+//! let backend = HttpBackend::new(config);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A push is one `POST`, a page one `GET`. A live pull asks again and again with a time to wait: the server answers as
+//! soon as there is an event. Connections are kept alive and used again. The server is asked once what it can do, and
+//! again after it could not be reached.
+//!
+//! There is no TLS in here: put a proxy that terminates it in front of the server.
+
+mod backend;
+mod config;
+mod error;
+mod exchange;
+
+pub use backend::HttpBackend;
+pub use config::HttpConfig;
+pub use error::HttpError;
+pub use livestore_wire::{Encoding, InvalidUrl};

@@ -24,6 +24,7 @@ mod page_form;
 mod path;
 mod push_form;
 mod store_form;
+mod url;
 
 pub use codec::{DecodeError, Encoding};
 pub use error_form::{
@@ -35,3 +36,4 @@ pub use page_form::{PageForm, PageHead, decode_page_body, encode_page_body};
 pub use path::{Endpoint, PathError, PullQuery, QueryError};
 pub use push_form::{AckForm, PushForm};
 pub use store_form::{CapabilitiesForm, StoreForm};
+pub use url::{InvalidUrl, StoreUrl};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use livestore_traits::StoreId;
-use livestore_wire::Endpoint;
+use livestore_wire::{Endpoint, InvalidUrl, StoreUrl};
 
 /// How a [`WsBackend`](crate::WsBackend) reaches its store.
 #[derive(Clone)]
@@ -33,14 +33,6 @@ pub struct WsConfig {
     pub max_pushes_in_flight: usize,
 }
 
-/// A text is not the URL of a server.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid server URL {url:?}: {problem}")]
-pub struct InvalidUrl {
-    url: String,
-    problem: &'static str,
-}
-
 impl WsConfig {
     /// The store `store_id` at the server `url`: `ws://host`, `ws://host:port`, or either with a path under which the
     /// server is mounted.
@@ -48,29 +40,9 @@ impl WsConfig {
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
-        let invalid = |problem| InvalidUrl { url: url.chars().take(256).collect(), problem };
-        let parsed: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
-        match parsed.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => return Err(invalid("TLS is left to a proxy; use its ws:// address")),
-            _ => return Err(invalid("it does not begin with ws://")),
-        }
-        if parsed.query().is_some() {
-            return Err(invalid("it has a query"));
-        }
-        let authority = parsed.authority().ok_or_else(|| invalid("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(invalid("it has a user name; use headers for credentials"));
-        }
-        let path = format!("{}{}", parsed.path().trim_end_matches('/'), Endpoint::Sync.path(&store_id));
-        let uri = Uri::builder()
-            .scheme("ws")
-            .authority(authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|_| invalid("its path is not valid"))?;
+        let url = StoreUrl::new("ws", url, store_id)?;
         Ok(Self {
-            uri,
+            uri: url.endpoint(&Endpoint::Sync, None),
             headers: HeaderMap::new(),
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(200),
@@ -94,25 +66,6 @@ impl fmt::Debug for WsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn uri(url: &str) -> Result<String, InvalidUrl> {
-        WsConfig::new(url, StoreId::new("todo").unwrap()).map(|config| config.uri.to_string())
-    }
-
-    #[test]
-    fn the_store_is_found_below_the_server() {
-        for url in ["ws://localhost:8787", "ws://localhost:8787/"] {
-            assert_eq!(uri(url).unwrap(), "ws://localhost:8787/stores/todo/sync");
-        }
-        assert_eq!(uri("ws://[::1]/app/").unwrap(), "ws://[::1]/app/stores/todo/sync");
-    }
-
-    #[test]
-    fn other_urls_are_refused() {
-        for url in ["", "localhost:8787", "http://a", "wss://a", "ws://", "ws://a?b=c", "ws://u:p@a"] {
-            assert!(uri(url).is_err(), "{url:?} was accepted");
-        }
-    }
 
     #[test]
     fn headers_are_never_printed() {

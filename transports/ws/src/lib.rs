@@ -38,5 +38,6 @@ mod error;
 mod pull;
 
 pub use backend::WsBackend;
-pub use config::{InvalidUrl, WsConfig};
+pub use config::WsConfig;
 pub use error::WsError;
+pub use livestore_wire::InvalidUrl;

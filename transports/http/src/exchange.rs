@@ -1,0 +1,98 @@
+//! One request and its answer.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use livestore_wire::{DecodeError, Encoding};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::{HttpConfig, HttpError};
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    encoding: Encoding,
+    body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        self.encoding.decode(&self.body)
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect_timeout));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(config.max_idle_connections)
+            .pool_idle_timeout(config.idle_timeout)
+            .build(connector);
+        Self { client }
+    }
+
+    /// Sends a request and reads its answer, whatever the status.
+    pub(crate) async fn send(
+        &self,
+        config: &HttpConfig,
+        method: Method,
+        uri: Uri,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Answer, HttpError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let content_type = http::HeaderValue::from_static(config.encoding.content_type());
+        let headers = request.headers_mut();
+        headers.clone_from(&config.headers);
+        headers.insert(ACCEPT, content_type.clone());
+        headers.insert(CONTENT_TYPE, content_type);
+        timeout(patience, self.exchange(request, config.max_answer_bytes))
+            .await
+            .map_err(|_| HttpError::Timeout)?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, max_bytes: usize) -> Result<Answer, HttpError> {
+        let response = self.client.request(request).await.map_err(|error| {
+            if was_not_sent(&error) {
+                HttpError::Connect(error.into())
+            } else {
+                HttpError::Broken(error.into())
+            }
+        })?;
+        let (head, body) = response.into_parts();
+        let encoding = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map_or(Encoding::Json, Encoding::from_header);
+        let body = Limited::new(body, max_bytes).collect().await.map_err(HttpError::Broken)?.to_bytes();
+        Ok(Answer { status: head.status, encoding, body })
+    }
+}
+
+/// Whether the server cannot have seen the request: there was no connection, or it was closed before its turn.
+fn was_not_sent(error: &hyper_util::client::legacy::Error) -> bool {
+    let is_canceled =
+        error.source().and_then(|source| source.downcast_ref()).is_some_and(hyper::Error::is_canceled);
+    error.is_connect() || is_canceled
+}
