@@ -14,6 +14,7 @@
 //! ```
 
 mod codec;
+mod damage;
 mod error;
 mod redb;
 mod tables;

@@ -46,32 +46,34 @@ const fn position((global, client): Place) -> Position {
     Position { global: GlobalSeq(global), client }
 }
 
-/// Makes the tables of a new log, or checks that those of another log can be read.
-pub(crate) fn prepare(tx: &WriteTransaction) -> Result<(), EventlogError> {
+/// Makes the tables of a new log and returns true, or checks that those of another log can be read.
+pub(crate) fn prepare(tx: &WriteTransaction) -> Result<bool, EventlogError> {
     let names: Vec<String> = tx.list_tables().map_err(failed)?.map(|table| table.name().to_owned()).collect();
-    if names.is_empty() {
-        let mut meta = tx.open_table(META).map_err(failed)?;
+    let is_new = names.is_empty();
+    if !is_new && !names.iter().any(|name| name == META.name()) {
+        return Err(corrupt("the redb file is not an eventlog"));
+    }
+    let mut meta = tx.open_table(META).map_err(failed)?;
+    if is_new {
         meta.insert(FORMAT_KEY, &[FORMAT][..]).map_err(failed)?;
         meta.insert(HEADS_KEY, &codec::encode(&Heads::default())?[..]).map_err(failed)?;
-    } else if !names.iter().any(|name| name == META.name()) {
-        return Err(corrupt("the redb file is not an eventlog"));
-    } else {
-        let meta = tx.open_table(META).map_err(failed)?;
-        let format = meta.get(FORMAT_KEY).map_err(failed)?;
-        match format.as_ref().map(AccessGuard::value) {
-            Some([FORMAT]) => {}
-            Some(other) => {
-                return Err(corrupt(format!("an eventlog of format {other:?}, only {FORMAT} can be read")));
-            }
-            None => return Err(corrupt("the redb file is not an eventlog")),
-        }
     }
+    check_format(&meta)?;
+    heads_in(&meta)?;
     tx.open_table(EVENTS).map_err(failed)?;
     tx.open_table(SESSIONS).map_err(failed)?;
     tx.open_table(GONE).map_err(failed)?;
     tx.open_table(ARCHIVES).map_err(failed)?;
     tx.open_table(ARCHIVED_EVENTS).map_err(failed)?;
-    Ok(())
+    Ok(is_new)
+}
+
+fn check_format(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<(), EventlogError> {
+    match meta.get(FORMAT_KEY).map_err(failed)?.as_ref().map(AccessGuard::value) {
+        Some([FORMAT]) => Ok(()),
+        Some(other) => Err(corrupt(format!("an eventlog of format {other:?}, only {FORMAT} can be read"))),
+        None => Err(corrupt("the redb file is not an eventlog")),
+    }
 }
 
 /// Carries out a commit in a transaction that the caller makes durable or drops.

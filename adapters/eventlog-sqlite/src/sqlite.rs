@@ -17,13 +17,15 @@ use livestore_traits::{
 };
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::error::{at_path, failed};
+use crate::error::{at_path, corrupt, failed};
 use crate::{schema, tables};
 
 /// How long a commit waits for another handle's to end. One commit takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept ready: more than there are.
 const STATEMENTS: usize = 32;
+/// Bytes of the smallest page that an SQLite file can have.
+const SMALLEST_PAGE: u64 = 512;
 
 /// A log in an SQLite file.
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl SqliteEventlog {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EventlogError> {
         let path = path.as_ref();
         let open = || {
+            check_length(path)?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
             let mut connection = connect(path, flags)?;
             connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
@@ -75,6 +78,17 @@ impl SqliteEventlog {
         let heads = tables::write(&tx, term, commit)?;
         tx.commit().map_err(failed)?;
         Ok(heads)
+    }
+}
+
+/// SQLite takes a file that is shorter than its smallest page for an empty one, and would write over it.
+fn check_length(path: &Path) -> Result<(), EventlogError> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() && (1..SMALLEST_PAGE).contains(&file.len()) => {
+            Err(corrupt(format!("a file of {} bytes is no SQLite database", file.len())))
+        }
+        // What else is wrong with the path SQLite finds out.
+        _ => Ok(()),
     }
 }
 
@@ -160,5 +174,64 @@ impl Eventlog for SqliteEventlog {
         let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .map_err(|error| at_path(error, &self.path))?;
         Ok(Box::new(SqliteReader { file: File { connection, closed: Arc::clone(&self.file.closed) } }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livestore_traits::{Args, ClientId, EventName};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_and_closes_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eventlog.sqlite");
+        let mut log = SqliteEventlog::open(&path).unwrap();
+        log.file.connection.pragma_update(None, "max_page_count", 20).unwrap();
+        let mut commit = LogCommit::new(&Heads::default());
+        commit.append.push(Event {
+            num: "e1".parse().unwrap(),
+            name: EventName::new("v1.Noted").unwrap(),
+            args: Args::from_value(&"x".repeat(100_000)).unwrap(),
+            client_id: ClientId::new("c1").unwrap(),
+            session_id: SessionId::new("s1").unwrap(),
+            commit: None,
+            unit_end: true,
+            is_own: true,
+        });
+        assert!(matches!(log.commit(Term(1), commit), Err(EventlogError::Full(_))));
+        assert!(matches!(log.heads(), Err(EventlogError::Closed)));
+        assert_eq!(SqliteEventlog::open(&path).unwrap().heads().unwrap(), Heads::default());
+    }
+
+    #[test]
+    fn another_writer_that_does_not_end_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eventlog.sqlite");
+        let mut log = SqliteEventlog::open(&path).unwrap();
+        let other = SqliteEventlog::open(&path).unwrap();
+        log.file.connection.busy_timeout(Duration::ZERO).unwrap();
+        other.file.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let commit = LogCommit::new(&Heads::default());
+        assert!(matches!(log.commit(Term(1), commit), Err(EventlogError::InUse)));
+    }
+
+    #[test]
+    fn what_makes_commits_durable_is_switched_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("eventlog.sqlite");
+        drop(SqliteEventlog::open(&path).unwrap());
+        // Also when the file is there already.
+        let log = SqliteEventlog::open(&path).unwrap();
+        let pragma = |name: &str| {
+            log.file
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into());
+        assert_eq!(pragma("fullfsync"), 1.into());
     }
 }
