@@ -45,11 +45,14 @@ fn assert_corrupt(path: &Path, what: &str) {
     let before = fs::read(path).expect("the file can be read");
     match RedbEventlog::open(path) {
         Err(EventlogError::Corrupt(source)) => {
-            assert!(source.to_string().contains(path.to_str().unwrap()), "{what}: {source} names no file");
+            assert!(
+                source.to_string().contains(path.to_str().expect("UTF-8")),
+                "{what}: {source} names no file"
+            );
         }
         other => panic!("{what}: {other:?}"),
     }
-    assert!(before == fs::read(path).unwrap(), "{what}: the file was written to");
+    assert!(before == fs::read(path).expect("the file can be read"), "{what}: the file was written to");
 }
 
 #[test]
@@ -263,10 +266,10 @@ impl StorageBackend for Failing {
 fn fail_after(steps: u64, kind: ErrorKind) -> EventlogError {
     let countdown = Arc::new(AtomicU64::new(u64::MAX));
     let backend = Failing { inner: InMemoryBackend::new(), countdown: Arc::clone(&countdown), kind };
-    let mut log = RedbEventlog::with_backend(backend).unwrap();
-    let reader = log.reader().unwrap();
+    let mut log = RedbEventlog::with_backend(backend).expect("a new log");
+    let reader = log.reader().expect("a reader");
     let mut second = log.handle();
-    let mut heads = log.heads().unwrap();
+    let mut heads = log.heads().expect("heads");
     countdown.store(steps, Ordering::SeqCst);
     let error = loop {
         match log.commit(Term(1), append(&heads, 10)) {
