@@ -1,0 +1,28 @@
+//! What `merge` decides: a table of cases in event notation, one or more per rule, and properties over generated
+//! histories, against the definition of merge as a fold over single events.
+//!
+//! `PROPTEST_CASES` raises the number of generated cases of every property.
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect is to fail")]
+
+mod accounts;
+mod cases;
+mod clients;
+mod fold;
+mod garbage;
+mod leader;
+mod log;
+mod notation;
+mod sessions;
+
+use proptest::test_runner::Config;
+
+/// At least `cases` of them, as fits the cost of one.
+fn cases(cases: u32) -> Config {
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    Config {
+        cases: wanted.map_or(cases, |wanted: u32| wanted.max(cases)),
+        // A failing case is printed; it becomes a row of the table, not a seed in a file.
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
