@@ -12,6 +12,7 @@ mod garbage;
 mod leader;
 mod log;
 mod notation;
+mod session_cases;
 mod sessions;
 
 use proptest::test_runner::Config;
