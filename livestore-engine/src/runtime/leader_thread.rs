@@ -56,7 +56,7 @@ pub(crate) enum LeaderMessage {
 pub(crate) struct LeaderSettings {
     pub(crate) config: LeaderConfig,
     pub(crate) open_log: Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>,
-    pub(crate) state: Box<dyn Materializer>,
+    pub(crate) open_state: Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>,
     pub(crate) backend: Option<Arc<dyn SyncBackend>>,
     /// `None`: whoever opens the log leads, with the next term.
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
@@ -185,13 +185,14 @@ impl LeaderThread {
         runtime: Handle,
     ) -> Result<(Self, watch::Receiver<LeaderStatus>), RecoveryError> {
         let log = (settings.open_log)()?;
+        let state = (settings.open_state)()?;
         let term = match &settings.leadership {
             Some(leadership) => leadership.term(),
             None => Term(log.heads()?.term.0 + 1),
         };
         let core = LeaderCore::open(
             log,
-            settings.state,
+            state,
             term,
             settings.config,
             clock::now(),

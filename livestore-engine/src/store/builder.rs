@@ -15,6 +15,7 @@ use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
 use crate::runtime::{LeaderSettings, RecoveryError, RecoveryProgress, UnknownPolicy, clock, spawn_leader};
 
 type OpenLog = Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
+type OpenState = Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>;
 
 /// Is called with each status of a leader.
 pub type OnProgress = Arc<dyn Fn(&LeaderStatus) + Send + Sync>;
@@ -79,7 +80,7 @@ pub enum StartError {
 pub struct StoreBuilder {
     store_id: StoreId,
     open_log: Option<OpenLog>,
-    state: Option<Box<dyn Materializer>>,
+    open_state: Option<OpenState>,
     backend: Option<Arc<dyn SyncBackend>>,
     election: Option<Box<dyn LeaderElection>>,
     config: StoreConfig,
@@ -100,7 +101,7 @@ impl StoreBuilder {
         Self {
             store_id,
             open_log: None,
-            state: None,
+            open_state: None,
             backend: None,
             election: None,
             config: StoreConfig::default(),
@@ -126,8 +127,17 @@ impl StoreBuilder {
     }
 
     /// The leader's state; each session gets a fork of it.
-    pub fn materializer(mut self, state: impl Materializer) -> Self {
-        self.state = Some(Box::new(state));
+    pub fn materializer(self, state: impl Materializer) -> Self {
+        self.open_materializer(move || Ok(state))
+    }
+
+    /// How to open the leader's state, once this process leads: the way to go beside an election, if it is a file.
+    pub fn open_materializer<M: Materializer>(
+        mut self,
+        open: impl FnOnce() -> Result<M, MaterializeError> + Send + 'static,
+    ) -> Self {
+        self.open_state =
+            Some(Box::new(move || open().map(|state| Box::new(state) as Box<dyn Materializer>)));
         self
     }
 
@@ -184,7 +194,7 @@ impl StoreBuilder {
     /// Cancel safe: what was started ends by itself.
     pub async fn start(self) -> Result<Store, StartError> {
         let open_log = self.open_log.ok_or(StartError::Missing("eventlog"))?;
-        let state = self.state.ok_or(StartError::Missing("materializer"))?;
+        let open_state = self.open_state.ok_or(StartError::Missing("materializer"))?;
         let leadership = match &self.election {
             Some(election) => Some(Arc::from(election.acquire().await?)),
             None => None,
@@ -192,7 +202,7 @@ impl StoreBuilder {
         let settings = LeaderSettings {
             config: LeaderConfig { seed: clock::new_seed(), ..self.config.leader },
             open_log,
-            state,
+            open_state,
             backend: self.backend,
             leadership,
             on_unknown: self.on_unknown,

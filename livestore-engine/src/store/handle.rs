@@ -142,8 +142,7 @@ impl Store {
                 settled.map_err(|_| LinkError::Gone)?;
             }
             let is_synced = |leader: &LeaderStatus| {
-                leader.pending_events == 0
-                    && matches!(leader.activity, SyncActivity::CaughtUp | SyncActivity::Waiting)
+                leader.pending_events == 0 && leader.activity == SyncActivity::CaughtUp
             };
             let leader = status.wait_for(is_synced).await.ok_or(LinkError::Gone)?;
             if self.sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {

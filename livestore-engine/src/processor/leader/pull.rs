@@ -13,6 +13,7 @@ use livestore_traits::{
 };
 
 use super::LeaderProcessor;
+use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
 use crate::processor::effect::Effect;
@@ -284,7 +285,7 @@ impl LeaderProcessor {
             return self.pull_caught_up();
         };
         tracing::debug!(%error, "the pull ended");
-        self.last_error = Some(error.to_string());
+        self.last_error = Some(with_sources(&error));
         match error.recovery() {
             Recovery::Diverged if self.history.is_none() => self.diverged(error.to_string()),
             Recovery::Fatal => self.turn_off(error.to_string()),

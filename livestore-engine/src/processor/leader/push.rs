@@ -12,6 +12,7 @@ use livestore_traits::{
 
 use super::LeaderProcessor;
 use super::pull::Phase;
+use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
 use crate::processor::effect::Effect;
@@ -118,7 +119,7 @@ impl LeaderProcessor {
         let Some(attempt) = self.pusher.in_flight.take() else { return };
         let answer = answer.map_err(|error| {
             tracing::debug!(%error, "the push was not acknowledged");
-            self.last_error = Some(error.to_string());
+            self.last_error = Some(with_sources(&error));
             error
         });
         if self.history.is_some() {

@@ -93,3 +93,9 @@ impl LeaderProcessor {
         }
     }
 }
+
+/// The error and what it comes from, in one line.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
