@@ -8,7 +8,6 @@ use std::any::Any;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use livestore_traits::EventlogError;
 
@@ -30,13 +29,8 @@ fn message(panic: &(dyn Any + Send)) -> String {
     format!("redb lost its way: {}", text.unwrap_or("no reason given"))
 }
 
-/// Checks that a redb file is as long as its header says. What is missing, empty or no redb file is left to redb.
-pub(crate) fn check_length(path: &Path) -> Result<(), EventlogError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(redb::Error::Io(error))),
-    };
+/// Checks that a redb file is as long as its header says. What is empty or no redb file is left to redb.
+pub(crate) fn check_length(mut file: File) -> Result<(), EventlogError> {
     let mut header = [0; HEADER_BYTES];
     match file.read_exact(&mut header) {
         Ok(()) => {}

@@ -16,6 +16,7 @@
 mod codec;
 mod damage;
 mod error;
+mod length;
 mod redb;
 mod tables;
 

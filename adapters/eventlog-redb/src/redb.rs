@@ -13,6 +13,8 @@
 //! whole file once: 0.2 s for a file of 400 MB in the page cache, where the crash of a process leaves it. A log that was
 //! closed opens in under a millisecond.
 
+use std::fs::OpenOptions;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,10 +22,12 @@ use livestore_traits::{
     ArchiveInfo, Event, Eventlog, EventlogError, EventlogReader, Heads, LogCommit, Position, ReadLimit,
     SeqNum, SessionId, SessionRecord, Term,
 };
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend};
+use redb::backends::FileBackend;
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
 use crate::damage;
 use crate::error::{at_path, failed};
+use crate::length::DurableLength;
 use crate::tables;
 
 /// Bytes of the file that redb may keep in memory; its own default of 1 GiB is meant for servers.
@@ -52,8 +56,18 @@ impl RedbEventlog {
     /// damaged or something else, [`EventlogError::Full`] or [`EventlogError::Storage`] if it cannot be made or read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EventlogError> {
         let path = path.as_ref();
-        damage::check_length(path)
-            .and_then(|()| Self::with_database(|| builder().create(path)))
+        let open = || -> io::Result<_> {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            Ok((file.try_clone()?, file))
+        };
+        open()
+            .map_err(|error| failed(redb::Error::Io(error)))
+            .and_then(|(probe, file)| {
+                // The backend locks the file, so that it is not looked at while somebody else writes it.
+                let backend = FileBackend::new(file).map_err(failed)?;
+                damage::check_length(probe)?;
+                Self::with_backend(backend)
+            })
             .map_err(|error| at_path(error, path))
     }
 
@@ -62,21 +76,10 @@ impl RedbEventlog {
     /// # Errors
     /// As [`Self::open`].
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, EventlogError> {
-        Self::with_database(|| builder().create_with_backend(backend))
-    }
-
-    /// Another handle on the same log, for several candidates in one process: which of them may write is decided by
-    /// their terms.
-    #[must_use]
-    pub fn handle(&self) -> Self {
-        Self { owner: Arc::clone(&self.owner) }
-    }
-
-    fn with_database(
-        create: impl FnOnce() -> Result<Database, DatabaseError>,
-    ) -> Result<Self, EventlogError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
         let database = damage::catch(|| {
-            let database = create().map_err(failed)?;
+            let database = builder.create_with_backend(DurableLength(backend)).map_err(failed)?;
             let tx = database.begin_write().map_err(failed)?;
             if tables::prepare(&tx)? {
                 tx.commit().map_err(failed)?;
@@ -87,15 +90,16 @@ impl RedbEventlog {
         Ok(Self { owner: Arc::new(Owner(store)) })
     }
 
+    /// Another handle on the same log, for several candidates in one process: which of them may write is decided by
+    /// their terms.
+    #[must_use]
+    pub fn handle(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+
     fn store(&self) -> &Store {
         &self.owner.0
     }
-}
-
-fn builder() -> Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    builder
 }
 
 /// Closes the store when the last handle is dropped.

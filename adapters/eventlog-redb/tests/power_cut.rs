@@ -47,6 +47,21 @@ impl Change {
             Self::SetLen(len) => image.resize(*len, 0),
         }
     }
+
+    /// The parts that can be lost one by one.
+    fn sectors(&self) -> Vec<Self> {
+        match self {
+            Self::Write { offset, bytes } => bytes
+                .chunks(SECTOR)
+                .enumerate()
+                .map(|(index, sector)| Self::Write {
+                    offset: offset + index * SECTOR,
+                    bytes: sector.to_vec(),
+                })
+                .collect(),
+            Self::SetLen(_) => vec![self.clone()],
+        }
+    }
 }
 
 /// What disks write at once or not at all.
@@ -65,24 +80,12 @@ impl Disk {
         Ok(())
     }
 
-    /// The disk after the cut: each sector written since the last sync is there or not.
-    fn after_cut(&self, dice: &mut Dice) -> Self {
+    /// The disk after the cut: each sector written since the last sync is there or not, and so is each new length.
+    fn after_cut(&self, mut luck: Luck) -> Self {
         let disk = self.lock();
         let mut image = disk.synced.clone();
-        for change in &disk.unsynced {
-            match change {
-                Change::Write { offset, bytes } => {
-                    for (index, sector) in bytes.chunks(SECTOR).enumerate() {
-                        if dice.roll() {
-                            let offset = offset + index * SECTOR;
-                            Change::Write { offset, bytes: sector.to_vec() }.apply(&mut image);
-                        }
-                    }
-                }
-                // File systems journal the length of a file, and a later write depends on it.
-                Change::SetLen(_) => change.apply(&mut image),
-            }
-        }
+        let sectors = disk.unsynced.iter().flat_map(Change::sectors);
+        sectors.filter(|_| luck.keeps()).for_each(|change| change.apply(&mut image));
         let contents =
             Contents { written: image.clone(), synced: image, cut_at: u64::MAX, ..Contents::default() };
         Self(Arc::new(Mutex::new(contents)))
@@ -121,24 +124,34 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A small generator, so that a cut is named by its seed.
-struct Dice(u64);
+/// What a cut leaves of what was not synced.
+enum Luck {
+    All,
+    Nothing,
+    /// Each part or not, by a small generator, so that a cut is named by its seed.
+    Some(u64),
+}
 
-impl Dice {
-    fn roll(&mut self) -> bool {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.is_multiple_of(2)
+impl Luck {
+    fn keeps(&mut self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Some(state) => {
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                state.is_multiple_of(2)
+            }
+        }
     }
 }
 
-/// Commits of growing logs, every third of which rolls half of the log back.
+/// Commits of a growing log, which now and then roll all of it back. Large enough for the file to grow.
 fn commit_after(heads: &Heads, round: u64) -> LogCommit {
     let mut commit = LogCommit::new(heads);
     let mut num = heads.local;
-    if round % 3 == 2 {
-        // The version of a position is what wrote it last: all of this log is rewritten every time.
+    if round % 12 == 11 {
         num = livestore_traits::SeqNum::ROOT;
         commit.kind = LogCommitKind::Rollback { to: num };
         commit.generation = heads.generation.next();
@@ -148,7 +161,7 @@ fn commit_after(heads: &Heads, round: u64) -> LogCommit {
         commit.append.push(Event {
             num,
             name: EventName::new("v1.Noted").expect("a valid name"),
-            args: Args::from_value(&format!("{round} {}", "x".repeat(500))).expect("text is JSON"),
+            args: Args::from_value(&format!("{round} {}", "x".repeat(4_000))).expect("text is JSON"),
             client_id: ClientId::new("c1").expect("a valid id"),
             session_id: SessionId::new("s1").expect("a valid id"),
             commit: None,
@@ -186,8 +199,8 @@ fn work_until_cut(log: &mut RedbEventlog) -> [(Heads, Vec<Event>); 2] {
 
 #[test]
 fn no_cut_loses_what_was_committed_or_leaves_half_of_a_commit() {
-    let mut in_flight_survived = 0;
-    for cut_at in (1..100).chain((100..1_500).step_by(23)) {
+    let (mut in_flight_survived, mut files_grew) = (0, 0);
+    for cut_at in (1..40).chain((40..700).step_by(13)) {
         let disk = Disk::default();
         disk.lock().cut_at = u64::MAX;
         let mut log = RedbEventlog::with_backend(disk.clone()).unwrap();
@@ -195,21 +208,25 @@ fn no_cut_loses_what_was_committed_or_leaves_half_of_a_commit() {
             let mut contents = disk.lock();
             contents.cut_at = contents.changes + cut_at;
         }
+        let len = disk.len().unwrap();
         let [committed, next] = work_until_cut(&mut log);
+        files_grew += u32::from(disk.len().unwrap() > len);
         drop(log);
-        for seed in 1..=4 {
-            let after = disk.after_cut(&mut Dice(cut_at * 1_000 + seed));
+        let lucks = [Luck::All, Luck::Nothing, Luck::Some(cut_at * 2 + 1), Luck::Some(cut_at * 1_000 + 1)];
+        for (which, luck) in lucks.into_iter().enumerate() {
+            let after = disk.after_cut(luck);
             let log = RedbEventlog::with_backend(after)
-                .unwrap_or_else(|error| panic!("cut at {cut_at}, seed {seed}: {error:?}"));
+                .unwrap_or_else(|error| panic!("cut at {cut_at}, luck {which}: {error:?}"));
             let found = state(&log);
             in_flight_survived += u32::from(found == next);
             assert!(
                 found == committed || found == next,
-                "cut at {cut_at}, seed {seed}: {} after {}",
+                "cut at {cut_at}, luck {which}: {} after {}",
                 found.0.local,
                 committed.0.local
             );
         }
     }
+    assert!(files_grew > 0, "no file grew");
     assert!(in_flight_survived > 0, "no cut came between a write and the end of its commit");
 }
