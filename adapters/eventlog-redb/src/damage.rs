@@ -35,9 +35,9 @@ pub(crate) fn check_length(mut file: File) -> Result<(), EventlogError> {
     match file.read_exact(&mut header) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-        Err(error) => return Err(failed(redb::Error::Io(error))),
+        Err(error) => return Err(failed(error)),
     }
-    let len = file.metadata().map_err(|error| failed(redb::Error::Io(error)))?.len();
+    let len = file.metadata().map_err(failed)?.len();
     match expected_length(&header) {
         Some(expected) if len < expected => {
             Err(corrupt(format!("the file ends after {len} of {expected} bytes")))

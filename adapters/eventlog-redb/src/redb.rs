@@ -14,7 +14,6 @@
 //! closed opens in under a millisecond.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -56,19 +55,17 @@ impl RedbEventlog {
     /// damaged or something else, [`EventlogError::Full`] or [`EventlogError::Storage`] if it cannot be made or read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EventlogError> {
         let path = path.as_ref();
-        let open = || -> io::Result<_> {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-            Ok((file.try_clone()?, file))
-        };
-        open()
-            .map_err(|error| failed(redb::Error::Io(error)))
-            .and_then(|(probe, file)| {
-                // The backend locks the file, so that it is not looked at while somebody else writes it.
-                let backend = FileBackend::new(file).map_err(failed)?;
-                damage::check_length(probe)?;
-                Self::with_backend(backend)
-            })
-            .map_err(|error| at_path(error, path))
+        Self::open_file(path).map_err(|error| at_path(error, path))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, EventlogError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(failed)?;
+        let probe = file.try_clone().map_err(failed)?;
+        // The backend locks the file, so that it is not looked at while somebody else writes it.
+        let backend = FileBackend::new(file).map_err(failed)?;
+        damage::check_length(probe)?;
+        Self::with_backend(backend)
     }
 
     /// Opens the log in storage of your own: in memory, for tests and simulations, or somewhere other than in a file.

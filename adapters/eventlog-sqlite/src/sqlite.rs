@@ -56,19 +56,19 @@ impl SqliteEventlog {
     /// [`EventlogError::InUse`] or [`EventlogError::Storage`] if it cannot be made or read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, EventlogError> {
         let path = path.as_ref();
-        let open = || {
-            check_length(path)?;
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-            let mut connection = connect(path, flags)?;
-            connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
-            // Where a plain fsync leaves data in the drive's cache (macOS); no effect elsewhere.
-            connection.pragma_update(None, "fullfsync", true).map_err(failed)?;
-            schema::prepare(&mut connection)?;
-            tables::heads(&connection)?;
-            let file = File { connection, closed: Arc::default() };
-            Ok(Self { file, path: path.to_owned() })
-        };
-        open().map_err(|error| at_path(error, path))
+        Self::open_file(path).map_err(|error| at_path(error, path))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, EventlogError> {
+        check_length(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = connect(path, flags)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        // Where a plain fsync leaves data in the drive's cache (macOS); no effect elsewhere.
+        connection.pragma_update(None, "fullfsync", true).map_err(failed)?;
+        schema::prepare(&mut connection)?;
+        tables::heads(&connection)?;
+        Ok(Self { file: File { connection, closed: Arc::default() }, path: path.to_owned() })
     }
 
     fn write(&mut self, term: Term, commit: LogCommit) -> Result<Heads, EventlogError> {
