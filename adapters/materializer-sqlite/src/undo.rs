@@ -63,7 +63,8 @@ impl TableUndo {
              SELECT livestore_undo_id(), t.{first} IS NOT NULL, {new_key}{rest}
              FROM (SELECT 1) LEFT JOIN main.{target} AS t ON {same} WHERE {moved};",
             first = key[0],
-            new_key = of("NEW.", &key),
+            // What stands there may be written differently, as 2.0 for 2 or 'A' for 'a'.
+            new_key = join(&key, ", ", |_, column| format!("ifnull(t.{column}, NEW.{column})")),
             rest = join(&column_names, "", |_, column| format!(", t.{column}")),
             same = join(&key, " AND ", |_, column| format!("t.{column} = NEW.{column}")),
             moved = join(&key, " OR ", |_, column| format!("NEW.{column} IS NOT OLD.{column}")),
