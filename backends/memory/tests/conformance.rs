@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use livestore_backend_memory::{MemoryBackend, MemoryBackends};
+use livestore_backend_memory::{LogConfig, MemoryBackend, MemoryBackends};
 use livestore_conformance::backend::BackendFixture;
 use livestore_traits::{BackendProvider, StoreId, SyncBackend};
 
@@ -54,6 +54,35 @@ impl BackendFixture for ManyStores {
     fn runs_on_virtual_time(&self) -> bool {
         true
     }
+}
+
+/// As [`OneStore`], but no batch before the last is kept at hand: nearly all pages come from the storage.
+struct NoTail;
+
+#[async_trait]
+impl BackendFixture for NoTail {
+    type Store = MemoryBackend;
+
+    async fn create(&self) -> MemoryBackend {
+        MemoryBackend::with_config(LogConfig { tail_bytes: 0, ..LogConfig::default() })
+    }
+    async fn connect(&self, store: &MemoryBackend) -> Arc<dyn SyncBackend> {
+        Arc::new(store.clone())
+    }
+    async fn reopen(&self, _: MemoryBackend) -> Option<MemoryBackend> {
+        None
+    }
+    async fn replace(&self, _: MemoryBackend) -> Option<MemoryBackend> {
+        Some(self.create().await)
+    }
+    fn runs_on_virtual_time(&self) -> bool {
+        true
+    }
+}
+
+mod no_tail {
+    use super::*;
+    livestore_conformance::backend!(NoTail);
 }
 
 mod one_store {

@@ -6,8 +6,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use livestore_backend_log::{
-    Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, OpenError, PageBuilder, Recall,
-    Tag,
+    Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, OpenError,
+    PageBuilder, Recall, Tag,
 };
 use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
 use redb::{

@@ -53,7 +53,8 @@ impl SqliteStorage {
         let mut connection = lock(&self.writer);
         let txn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for new in &changes.created {
-            let mut insert = txn.prepare_cached("INSERT INTO stores (log, store, backend_id) VALUES (?1, ?2, ?3)")?;
+            let mut insert =
+                txn.prepare_cached("INSERT INTO stores (log, store, backend_id) VALUES (?1, ?2, ?3)")?;
             insert.execute((new.log.0, new.store.as_str(), new.backend_id.as_str()))?;
         }
         for batch in &changes.batches {
@@ -62,7 +63,8 @@ impl SqliteStorage {
                 codec::insert(&mut insert, batch.log.0, event, batch.tag)?;
             }
             if let Some(owner) = &batch.owner {
-                let mut insert = txn.prepare_cached("INSERT INTO owners (log, client_id, secret) VALUES (?1, ?2, ?3)")?;
+                let mut insert =
+                    txn.prepare_cached("INSERT INTO owners (log, client_id, secret) VALUES (?1, ?2, ?3)")?;
                 insert.execute((batch.log.0, owner.client_id.as_str(), owner.secret.0))?;
             }
         }
@@ -91,7 +93,8 @@ impl LogStorage for SqliteStorage {
 
     fn find(&self, store: &StoreId) -> Result<Option<LogInfo>, BoxError> {
         self.read(|connection| {
-            let mut found = connection.prepare_cached("SELECT log, backend_id FROM stores WHERE store = ?1")?;
+            let mut found =
+                connection.prepare_cached("SELECT log, backend_id FROM stores WHERE store = ?1")?;
             let found = found.query_row([store.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
             let Some((log, backend_id)) = found.optional()? else { return Ok(None) };
             let head = "SELECT seq, tag FROM events WHERE log = ?1 ORDER BY seq DESC LIMIT 1";
@@ -131,7 +134,8 @@ impl LogStorage for SqliteStorage {
 
     fn tag(&self, log: LogNo, seq: GlobalSeq) -> Result<Option<Tag>, BoxError> {
         self.read(|connection| {
-            let mut select = connection.prepare_cached("SELECT tag FROM events WHERE log = ?1 AND seq = ?2")?;
+            let mut select =
+                connection.prepare_cached("SELECT tag FROM events WHERE log = ?1 AND seq = ?2")?;
             let tag = select.query_row((log.0, seq.0.cast_signed()), |row| row.get(0));
             Ok(tag.optional()?.map(Tag))
         })
@@ -162,7 +166,8 @@ impl FileStorage for SqliteStorage {
 
     fn open_copy(path: &Path) -> Result<Self, BoxError> {
         let storage = Self::open(path, &SqliteConfig::default())?;
-        let problem: String = lock(&storage.writer).query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))?;
+        let problem: String =
+            lock(&storage.writer).query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))?;
         if problem != "ok" {
             return Err(problem.into());
         }

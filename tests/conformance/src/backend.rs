@@ -17,7 +17,7 @@ mod pull;
 mod push;
 mod repeat;
 
-pub use fixture::BackendFixture;
+pub use fixture::{BackendFixture, sample_event, sample_events};
 pub use identity::*;
 pub use live::*;
 pub use pull::*;

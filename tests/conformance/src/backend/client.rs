@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use livestore_traits::{
-    Args, BackendId, BoxStream, Capabilities, ClientId, ClientSecret, CommitRef, Cursor, EventName,
-    GlobalSeq, Pull, PullError, PullMode, PullPage, Push, PushAck, PushError, SessionId, SyncBackend,
-    SyncedEvent,
+    BackendId, BoxStream, Capabilities, ClientId, ClientSecret, Cursor, GlobalSeq, Pull, PullError, PullMode,
+    PullPage, Push, PushAck, PushError, SyncBackend, SyncedEvent,
 };
 
-use super::BackendFixture;
+use super::{BackendFixture, sample_event, sample_events};
 
 /// How often a follower asks a backend that has no live pull.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -41,26 +40,14 @@ impl Client {
         self.backend.capabilities()
     }
 
-    /// `count` events after `parent`, each a unit, with args that no other call makes.
+    /// `count` events after `parent`, each a unit.
     pub(super) fn events(&self, parent: GlobalSeq, count: usize) -> Vec<SyncedEvent> {
-        (0..count)
-            .map(|index| self.event(GlobalSeq(parent.0 + index as u64), &format!("{{\"nr\":{index}}}")))
-            .collect()
+        sample_events(self.id.as_str(), parent, count)
     }
 
     /// One event after `parent`.
     pub(super) fn event(&self, parent: GlobalSeq, args: &str) -> SyncedEvent {
-        SyncedEvent {
-            seq: parent.next(),
-            parent,
-            name: EventName::new("v1.Tested").unwrap(),
-            args: Args::parse(args.to_owned()).unwrap(),
-            client_id: self.id.clone(),
-            session_id: SessionId::new("session").unwrap(),
-            commit: Some(CommitRef { n: parent.0 + 1, index: 0 }),
-            unit_end: true,
-            created_at: None,
-        }
+        sample_event(self.id.as_str(), parent, args)
     }
 
     /// One event after `parent` that has `bytes` bytes, as limits count them.

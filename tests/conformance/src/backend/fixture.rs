@@ -3,7 +3,37 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use livestore_traits::SyncBackend;
+use livestore_traits::{
+    Args, ClientId, CommitRef, EventName, GlobalSeq, SessionId, SyncBackend, SyncedEvent,
+};
+
+/// One event after `parent`, for an implementer's own tests.
+///
+/// # Panics
+/// If the ids or the args are not valid.
+#[must_use]
+pub fn sample_event(client_id: &str, parent: GlobalSeq, args: &str) -> SyncedEvent {
+    SyncedEvent {
+        seq: parent.next(),
+        parent,
+        name: EventName::new("v1.Tested").unwrap(),
+        args: Args::parse(args.to_owned()).unwrap(),
+        client_id: ClientId::new(client_id).unwrap(),
+        session_id: SessionId::new("session").unwrap(),
+        commit: Some(CommitRef { n: parent.0 + 1, index: 0 }),
+        unit_end: true,
+        created_at: None,
+    }
+}
+
+/// `count` events after `parent`, each a unit of its own with small args.
+#[must_use]
+pub fn sample_events(client_id: &str, parent: GlobalSeq, count: usize) -> Vec<SyncedEvent> {
+    let event = |index: usize| {
+        sample_event(client_id, GlobalSeq(parent.0 + index as u64), &format!("{{\"nr\":{index}}}"))
+    };
+    (0..count).map(event).collect()
+}
 
 /// Makes the backends under test.
 ///
