@@ -1,6 +1,7 @@
 //! Opening a file: who may, whether it is whole, and its schema.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::error;
 const FORMAT: u32 = 1;
 /// Marks the file as ours: "lvst".
 const APPLICATION_ID: u32 = 0x6c76_7374;
+
+/// The page size of a file that we made: SQLite's default.
+const PAGE_BYTES: u64 = 4096;
 
 const SCHEMA: &str = "
     CREATE TABLE stores (
@@ -63,6 +67,7 @@ impl InUse {
 /// Opens the connection that writes, and makes the schema of a new file.
 pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {
     let failed = |error| error::open_failed(path, error);
+    check_first_page(path)?;
     let mut connection = Connection::open(path).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -105,6 +110,18 @@ pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
         return Err(rusqlite::Error::SqliteFailure(code, Some("a reader keeps the WAL in use".into())));
     }
     Ok(())
+}
+
+/// SQLite takes a file that is shorter than a page for a new one and would write over what is left of it.
+fn check_first_page(path: &Path) -> Result<(), OpenError> {
+    match path.metadata() {
+        Ok(file) if (1..PAGE_BYTES).contains(&file.len()) => {
+            Err(OpenError::damaged(path, "its first page is cut off"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(OpenError::io(path, error)),
+    }
 }
 
 /// SQLite finds out that a file was cut off when it wants a missing page; we want to know before we serve it.
