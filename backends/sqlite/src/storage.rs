@@ -19,9 +19,10 @@ const IDLE_READERS: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct SqliteStorage {
-    // Connections before the claim: fields are dropped in order, and the file is ours until it is closed.
-    writer: Mutex<Connection>,
+    // Fields are dropped in order: the connection that is closed last moves the WAL into the file, which readers may
+    // not do, and until then the file is ours.
     readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Connection>,
     path: PathBuf,
     _in_use: InUse,
 }

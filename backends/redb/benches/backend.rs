@@ -1,3 +1,0 @@
-//! Benches of the redb backend.
-
-fn main() {}

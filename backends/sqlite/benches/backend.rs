@@ -1,3 +1,0 @@
-//! Benches of the SQLite backend.
-
-fn main() {}
