@@ -1,1 +1,0 @@
-//! The livestore command: serve, restore, demo.

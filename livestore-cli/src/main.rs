@@ -1,0 +1,65 @@
+//! The `livestore` command: a sync server in one binary, and the tools around it.
+
+mod data;
+mod demo;
+mod error;
+mod restore;
+mod serve;
+mod terminal;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::CommandError;
+
+/// Local-first sync: a server, and the tools around it.
+#[derive(Debug, Parser)]
+#[command(name = "livestore", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log on stderr: a level (error, warn, info, debug, trace, off), or a filter by crate such as
+    /// "warn,livestore_server=debug".
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL", value_parser = terminal::parse_filter)]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeArgs>),
+    Restore(restore::RestoreArgs),
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("info")).and_then(|()| serve::run(*args))
+        }
+        Command::Restore(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| restore::run(&args))
+        }
+        // The demo makes its clients fail on purpose; what they log about it would garble the story.
+        Command::Demo(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("off")).and_then(|()| demo::run(&args))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The runtime of a command.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::new("the runtime cannot be started").caused_by(error))
+}
