@@ -94,11 +94,6 @@ impl Hub {
     fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    #[cfg(test)]
-    fn open_stores(&self) -> usize {
-        self.stores().len()
-    }
 }
 
 impl Slot {
@@ -147,5 +142,81 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.slot.left_ms.store(self.hub.now_ms(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use livestore_backend_memory::MemoryBackends;
+
+    use super::*;
+
+    const LIMITS: HubLimits =
+        HubLimits { max_open_stores: 2, idle_timeout: Duration::from_secs(60), max_frame_bytes: 10_000 };
+
+    fn id(text: &str) -> StoreId {
+        StoreId::new(text).unwrap()
+    }
+
+    fn open_ids(hub: &Hub) -> Vec<String> {
+        let mut ids: Vec<_> = hub.stores().keys().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stores_that_nobody_uses_are_closed_after_a_while() {
+        let hub = Hub::new(Box::new(MemoryBackends::new()), LIMITS);
+        let used = hub.open(&id("used")).await.unwrap();
+        drop(hub.open(&id("idle")).await.unwrap());
+        assert_eq!(open_ids(&hub), ["idle", "used"]);
+        tokio::time::sleep(LIMITS.idle_timeout * 2).await;
+        assert_eq!(open_ids(&hub), ["used"]);
+        drop(used);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_store_that_is_idle_for_longest_makes_room() {
+        let hub = Hub::new(Box::new(MemoryBackends::new()), LIMITS);
+        for name in ["a", "b", "a"] {
+            drop(hub.open(&id(name)).await.unwrap());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let c = hub.open(&id("c")).await.unwrap();
+        assert_eq!(open_ids(&hub), ["a", "c"]);
+        let d = hub.open(&id("d")).await.unwrap();
+        assert!(matches!(hub.open(&id("e")).await, Err(ProviderError::TooManyStores { limit: 2 })));
+        drop((c, d));
+        assert!(hub.open(&id("e")).await.is_ok());
+    }
+
+    /// Fails to open a store until it has failed once.
+    #[derive(Debug, Default)]
+    struct FailsOnce(AtomicBool);
+
+    #[async_trait]
+    impl BackendProvider for FailsOnce {
+        async fn open(&self, store: &StoreId) -> Result<Arc<dyn SyncBackend>, ProviderError> {
+            if self.0.swap(true, Ordering::Relaxed) {
+                MemoryBackends::new().open(store).await
+            } else {
+                Err(ProviderError::Storage("no disk".into()))
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_failed_to_open_is_tried_again() {
+        let hub = Hub::new(Box::new(FailsOnce::default()), LIMITS);
+        assert!(matches!(hub.open(&id("a")).await, Err(ProviderError::Storage(_))));
+        assert!(hub.open(&id("a")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_event_is_offered_that_fits_no_frame() {
+        let hub = Hub::new(Box::new(MemoryBackends::new()), LIMITS);
+        let limits = hub.open(&id("a")).await.unwrap().capabilities().limits;
+        assert_eq!((limits.max_event_bytes, limits.max_batch_bytes), (5904, 5904));
     }
 }

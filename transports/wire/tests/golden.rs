@@ -7,15 +7,16 @@ mod samples;
 
 use std::fmt::Debug;
 
+use bytes::Bytes;
 use livestore_traits::{
-    BackendId, Capabilities, ClientSecret, Cursor, Durability, GlobalSeq, Limits, PageInfo, Pull, PullError,
-    PullMode, PullPage, Push, PushAck, PushError, RejectCode, Rejection, UnixMillis,
+    BackendId, Capabilities, Cursor, Durability, GlobalSeq, Limits, PageInfo, Pull, PullError, PullMode,
+    PullPage, Push, PushAck, PushError, RejectCode, Rejection, UnixMillis,
 };
 use livestore_wire::{
     AckForm, ClientFrame, Encoding, ErrorAnswer, PageForm, PullErrorForm, PushErrorForm, PushForm,
     RequestErrorForm, SUBPROTOCOL, ServerFrame, StoreForm, decode_page_body, encode_page_body,
 };
-use samples::{backend_id, cursor, event, push};
+use samples::{backend_id, event, push};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +28,10 @@ where
     let bytes = encoding.encode(value);
     assert_eq!(bytes.escape_ascii().to_string().replace("\\\"", "\"").replace("\\'", "'"), golden);
     assert_eq!(encoding.decode::<T>(&bytes).unwrap(), *value);
+}
+
+fn cursor(after: u64) -> Cursor {
+    Cursor { after: GlobalSeq(after), token: Some(Bytes::from_static(b"\xff\x00")) }
 }
 
 fn page() -> PullPage {
@@ -86,11 +91,11 @@ fn errors() {
         (PushError::Unauthorized("u".into()), r"\x06\x01u", r#"{"unauthorized":"u"}"#),
         (PushError::Busy("b".into()), r"\x07\x01b", r#"{"busy":"b"}"#),
         (PushError::Offline("o".into()), r"\x08\x01o", r#"{"offline":"o"}"#),
-        (PushError::Unacknowledged("u".into()), r"\x09\x01u", r#"{"unacknowledged":"u"}"#),
+        (PushError::Unacknowledged("u".into()), r"\t\x01u", r#"{"unacknowledged":"u"}"#),
     ] {
         let recovery = error.recovery();
         let form = PushErrorForm::from(error);
-        is_written_as(Encoding::Postcard, &form, &postcard.replace(r"\x09", r"\t"));
+        is_written_as(Encoding::Postcard, &form, postcard);
         is_written_as(Encoding::Json, &form, json);
         assert_eq!(PushError::from(form).recovery(), recovery, "{json}");
     }
@@ -177,11 +182,31 @@ fn ack() -> AckForm {
     PushAck::new(BackendId::new("b-1").unwrap(), cursor(2), UnixMillis(1000)).into()
 }
 
-const PULL: &str = r"";
-const FIRST_PULL: &str = r"";
-const PUSH: &str = r"";
-const HELLO: &str = r"";
-const PAGE_BODY: &str = r"";
-const PUSH_JSON: &str = r"";
-const PAGE_JSON: &str = r"";
-const STORE_JSON: &str = r"";
+const PULL: &str = r"\x00\x01\x01\x03b-1\xac\x02\x01\x02\xff\x00\x01\x80\x80\x04";
+const FIRST_PULL: &str = r"\x00\x00\x00\x00\x00\x00\x01";
+const PUSH: &str = concat!(
+    r"\x01\x02\x01\x03b-1\x00\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
+    r#"\x01\x01\x00\x04v1.A\x0c{"text":"a"}\x01c\x01s\x01\x01\x00\x01\x00"#,
+);
+const HELLO: &str = r"\x00\x03s/1\x01\x01\x02\x98\xd06d\x98\xd06";
+const PAGE_BODY: &str = concat!(
+    r"\x03b-1\x00\x02\x01\x02\xff\x00\x02",
+    r"\x01\x00\x04v1.A\x04null\x01c\x01s\x01\x01\x00\x01\x01\xe8\x07",
+    r#"\x02\x01\x04v1.A\x0c{"text":"a"}\x01c\x01s\x01\x02\x00\x01\x01\xe8\x07"#,
+);
+const PUSH_JSON: &str = concat!(
+    r#"{"backendId":"b-1","parent":0,"proof":"BwcHBwcHBwcHBwcHBwcHBw","events":["#,
+    r#"{"seq":1,"parent":0,"name":"v1.A","args":{"text":"a"},"clientId":"c","sessionId":"s","#,
+    r#""commit":{"n":1,"index":0},"unitEnd":true,"createdAt":null}]}"#,
+);
+const PAGE_JSON: &str = concat!(
+    r#"{"caughtUp":true,"remaining":0,"backendId":"b-1","after":0,"through":2,"token":"_wA","events":["#,
+    r#"{"seq":1,"parent":0,"name":"v1.A","args":null,"clientId":"c","sessionId":"s","#,
+    r#""commit":{"n":1,"index":0},"unitEnd":true,"createdAt":1000},"#,
+    r#"{"seq":2,"parent":1,"name":"v1.A","args":{"text":"a"},"clientId":"c","sessionId":"s","#,
+    r#""commit":{"n":2,"index":0},"unitEnd":true,"createdAt":1000}]}"#,
+);
+const STORE_JSON: &str = concat!(
+    r#"{"server":"s/1","capabilities":{"livePull":true,"pageInfo":true,"durability":"disk","#,
+    r#""limits":{"maxEventBytes":895000,"maxBatchEvents":100,"maxBatchBytes":895000}}}"#,
+);

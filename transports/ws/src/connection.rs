@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::poll_fn;
 use futures::{SinkExt, StreamExt};
@@ -14,7 +15,7 @@ use livestore_traits::{Capabilities, Limits, PullError, PullPage, Push, PushAck,
 use livestore_wire::{ClientFrame, Encoding, PageHead, SUBPROTOCOL, ServerFrame, decode_page_body};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval};
 use tokio_websockets::client::DISALLOWED_HEADERS;
 use tokio_websockets::{ClientBuilder, CloseCode, Message, WebSocketStream};
 
@@ -24,6 +25,8 @@ use crate::{WsConfig, WsError};
 /// How many messages are read, and how many commands taken, before the other side has its turn.
 const MESSAGES_PER_TURN: usize = 64;
 const DEFAULT_PORT: u16 = 80;
+/// A timer of no length would spin.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Connection {
     socket: WebSocketStream<TcpStream>,
@@ -33,9 +36,8 @@ pub(crate) struct Connection {
     pulls: HashMap<u64, RunningPull>,
     /// The head of the page whose body is the next message.
     announced: Option<(u64, PageHead)>,
-    heard_at: Instant,
     said_at: Instant,
-    /// When a ping was sent that nothing has answered yet.
+    /// When a ping was sent, if nothing has come since.
     pinged_at: Option<Instant>,
 }
 
@@ -78,7 +80,6 @@ impl Connection {
             return Err(WsError::Protocol("its first message is no hello".to_owned()));
         };
         tracing::debug!(server = store.server, "connected");
-        let now = Instant::now();
         Ok(Self {
             socket,
             config: config.clone(),
@@ -86,8 +87,7 @@ impl Connection {
             pushes: HashMap::new(),
             pulls: HashMap::new(),
             announced: None,
-            heard_at: now,
-            said_at: now,
+            said_at: Instant::now(),
             pinged_at: None,
         })
     }
@@ -98,13 +98,15 @@ impl Connection {
 
     /// Serves the commands until the connection breaks or nobody uses it.
     pub(crate) async fn run(mut self, commands: &mut Commands) -> Ended {
+        // Often enough for both bounds, whatever the last answer moved.
+        let mut checks =
+            interval((self.config.ping_interval.min(self.config.pong_timeout) / 2).max(MIN_CHECK_INTERVAL));
         let ended = loop {
-            let check_at = self.next_check();
             tokio::select! {
                 biased;
                 ended = poll_fn(|cx| self.poll_turn(commands, cx)) => break ended,
-                () = sleep_until(check_at) => {
-                    if let Err(error) = self.check_liveness() {
+                now = checks.tick() => {
+                    if let Err(error) = self.check_liveness(now) {
                         break Ended::Lost(error);
                     }
                 }
@@ -135,27 +137,18 @@ impl Connection {
         }
     }
 
-    fn next_check(&self) -> Instant {
-        match self.pinged_at {
-            Some(pinged_at) => pinged_at + self.config.pong_timeout,
-            None => self.said_at + self.config.ping_interval,
-        }
-    }
-
     /// Pings when it was silent for long; an answer that does not come means that the connection is half open.
-    fn check_liveness(&mut self) -> Result<(), WsError> {
-        let now = Instant::now();
-        if let Some(pinged_at) = self.pinged_at {
-            if self.heard_at >= pinged_at {
-                self.pinged_at = None;
-            } else if now >= pinged_at + self.config.pong_timeout {
+    fn check_liveness(&mut self, now: Instant) -> Result<(), WsError> {
+        match self.pinged_at {
+            Some(pinged_at) if now.duration_since(pinged_at) >= self.config.pong_timeout => {
                 return Err(WsError::Timeout);
             }
-        }
-        if self.pinged_at.is_none() && now >= self.said_at + self.config.ping_interval {
-            self.socket.start_send_unpin(Message::ping(""))?;
-            self.said_at = now;
-            self.pinged_at = Some(now);
+            None if now.duration_since(self.said_at) >= self.config.ping_interval => {
+                self.socket.start_send_unpin(Message::ping(""))?;
+                self.said_at = now;
+                self.pinged_at = Some(now);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -190,7 +183,8 @@ impl Connection {
                 Poll::Ready(Some(message)) => message?,
                 Poll::Ready(None) => return Err(WsError::Ended),
             };
-            self.heard_at = Instant::now();
+            // Whatever it says, it is there.
+            self.pinged_at = None;
             if message.is_binary() {
                 self.receive(message.as_payload())?;
             } else if let Some((code, reason)) = message.as_close() {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, poll_fn};
 use futures::stream::{BoxStream, FuturesUnordered};
@@ -26,6 +27,8 @@ use crate::limits::ServerLimits;
 
 /// How many messages are read before what is ready is answered.
 const MESSAGES_PER_TURN: usize = 32;
+/// A timer of no length would spin.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Session<S> {
     socket: WebSocketStream<S>,
@@ -83,7 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn serve(&mut self, running: &mut Running) -> Closing {
         // Looking twice per bound ends a connection at most half as late again, and costs an idle one next to nothing.
-        let mut checks = tokio::time::interval(self.limits.idle_timeout.min(self.limits.write_timeout) / 2);
+        let bound = self.limits.idle_timeout.min(self.limits.write_timeout);
+        let mut checks = tokio::time::interval((bound / 2).max(MIN_CHECK_INTERVAL));
         loop {
             let next_phase = if self.is_draining { Phase::Stopped } else { Phase::Draining };
             tokio::select! {

@@ -1,20 +1,15 @@
 //! Values that tests of this crate share.
 
-use bytes::Bytes;
 use livestore_traits::{
     Args, BackendId, ClientId, ClientSecret, CommitRef, Cursor, EventName, GlobalSeq, Push, SessionId,
     SyncedEvent, UnixMillis,
 };
 
-pub fn backend_id() -> BackendId {
+pub(crate) fn backend_id() -> BackendId {
     BackendId::new("b-1").unwrap()
 }
 
-pub fn cursor(after: u64) -> Cursor {
-    Cursor { after: GlobalSeq(after), token: Some(Bytes::from_static(b"\xff\x00")) }
-}
-
-pub fn event(seq: u64, args: &'static str) -> SyncedEvent {
+pub(crate) fn event(seq: u64, args: &'static str) -> SyncedEvent {
     SyncedEvent {
         seq: GlobalSeq(seq),
         parent: GlobalSeq(seq.saturating_sub(1)),
@@ -28,7 +23,7 @@ pub fn event(seq: u64, args: &'static str) -> SyncedEvent {
     }
 }
 
-pub fn push() -> Push {
+pub(crate) fn push() -> Push {
     let event = SyncedEvent { created_at: None, ..event(1, r#"{"text":"a"}"#) };
     Push::new(Some(backend_id()), GlobalSeq(0), Some(ClientSecret([7; 16])), vec![event])
 }

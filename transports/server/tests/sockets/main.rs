@@ -1,0 +1,8 @@
+//! Servers and clients on real sockets, beyond what the conformance suite asks of a backend.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod clients;
+mod serving;
+mod support;
