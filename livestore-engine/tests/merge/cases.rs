@@ -215,6 +215,12 @@ fn pushes_that_do_not_fit_are_rejected_with_what_was_expected() {
             push("e0", 2, "e1:a1"),
             Refusal::WrongCommit { expected: 2 },
         ),
+        (
+            "a commit that cannot be counted on from",
+            "|",
+            push("e0", 1, &format!("e1:a{}", u64::MAX)),
+            Refusal::WrongCommit { expected: 1 },
+        ),
         ("a commit too far ahead", "|", push("e0", 1, "e1:a2"), Refusal::WrongCommit { expected: 1 }),
         // A session that was sent half of its unit still holds the other half as pending.
         ("half a unit on an older base", "| e1':a1 e2':a1", push("e1", 2, "e2:a1.1"), wrong_base("e2")),

@@ -110,8 +110,8 @@ fn resolve(sent: &[Sent], state: &SyncState, mut head: SeqNum) -> Vec<Event> {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    LocalPush { expected_n: u64 },
-    Advance { has_settled: bool, pushed_through: u64 },
+    LocalPush { expected_n: u64, is_unit: bool },
+    Advance { is_of_level: bool, pushed_through: u64 },
     Rebase,
     Accepted,
     Drop { n: u64 },
@@ -121,9 +121,9 @@ enum Kind {
 
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
-        3 => (0u64..4).prop_map(|expected_n| Kind::LocalPush { expected_n }),
-        6 => (any::<bool>(), 0u64..8)
-            .prop_map(|(has_settled, pushed_through)| Kind::Advance { has_settled, pushed_through }),
+        3 => (0u64..4, any::<bool>()).prop_map(|(expected_n, is_unit)| Kind::LocalPush { expected_n, is_unit }),
+        6 => (prop::bool::weighted(0.9), 0u64..8)
+            .prop_map(|(is_of_level, pushed_through)| Kind::Advance { is_of_level, pushed_through }),
         4 => Just(Kind::Rebase),
         3 => Just(Kind::Accepted),
         1 => (0u64..4).prop_map(|n| Kind::Drop { n }),
@@ -150,13 +150,17 @@ impl Garbage {
         let [first, second, third] = self.numbers.each_ref().map(|number| number.resolve(state));
         let events = |after| resolve(&self.events, state, after);
         match self.kind {
-            Kind::LocalPush { expected_n } => {
-                Payload::LocalPush { base: first, expected_n, events: events(first) }
+            Kind::LocalPush { expected_n, is_unit } => {
+                let mut events = events(first);
+                if is_unit {
+                    make_unit(&mut events, expected_n);
+                }
+                Payload::LocalPush { base: first, expected_n, events }
             }
-            Kind::Advance { has_settled, pushed_through } => Payload::UpstreamAdvance {
+            Kind::Advance { is_of_level, pushed_through } => Payload::UpstreamAdvance {
                 after: first,
                 events: events(first),
-                settled: has_settled.then_some(second),
+                settled: ((state.level == Level::Session) == is_of_level).then_some(second),
                 pushed_through: GlobalSeq(pushed_through),
             },
             Kind::Rebase => Payload::UpstreamRebase {
@@ -175,6 +179,17 @@ impl Garbage {
     }
 }
 
+/// Makes the events commit `n` of session a, whatever their numbers are.
+fn make_unit(events: &mut [Event], n: u64) {
+    let len = events.len();
+    for (index, event) in events.iter_mut().enumerate() {
+        event.session_id = SessionId::new("a").unwrap();
+        event.commit = Some(CommitRef { n, index: index as u32 });
+        event.unit_end = index + 1 == len;
+        event.is_own = true;
+    }
+}
+
 /// A session's state after whole units were committed.
 fn session(start: u64, units: &[crate::accounts::Unit]) -> SyncState {
     let mut accounts = crate::accounts::Accounts::default();
@@ -188,7 +203,7 @@ fn session(start: u64, units: &[crate::accounts::Unit]) -> SyncState {
     state
 }
 
-/// Merges what was sent, and tells how many payloads were taken.
+/// Merges what was sent.
 fn feed(state: &mut SyncState, garbage: &[Garbage]) {
     for garbage in garbage {
         let before = state.clone();
@@ -204,7 +219,7 @@ fn feed(state: &mut SyncState, garbage: &[Garbage]) {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(20_000))]
+    #![proptest_config(crate::cases(15_000))]
 
     #[test]
     fn a_leader_survives_whatever_is_sent(
