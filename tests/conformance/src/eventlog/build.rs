@@ -120,9 +120,9 @@ fn paged(read: impl Fn(Position) -> Result<Vec<Event>, EventlogError>) -> Vec<Ev
     loop {
         let after = events.last().map_or(Position::ROOT, |event| event.num.position());
         let page = read(after).expect("events can be read");
-        if page.is_empty() {
-            return events;
-        }
+        let Some(first) = page.first() else { return events };
+        // Otherwise a log that repeats itself would be read for ever.
+        assert!(first.num.position() > after, "the page after {after} begins with {}", first.num);
         events.extend(page);
     }
 }
