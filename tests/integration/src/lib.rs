@@ -97,3 +97,8 @@ pub fn draft(text: impl Into<String>) -> NewEvent {
 pub fn read(session: &Session) -> Notebook {
     session.query(|notebook: &Notebook| notebook.clone()).expect("a notebook")
 }
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
