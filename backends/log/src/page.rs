@@ -32,12 +32,6 @@ impl PageBuilder {
         Self { limits, after, events: Vec::new(), bytes: 0, end: Head { seq: after, tag: None } }
     }
 
-    /// How many events can still be taken, for storages that reserve room.
-    #[must_use]
-    pub fn room(&self) -> usize {
-        self.limits.max_batch_events.max(1) - self.events.len()
-    }
-
     /// Takes the next event; `false` if it did not fit and reading should end.
     ///
     /// # Errors
@@ -60,6 +54,11 @@ impl PageBuilder {
         Ok(self.room() > 0)
     }
 
+    /// How many events can still be taken.
+    fn room(&self) -> usize {
+        self.limits.max_batch_events.max(1) - self.events.len()
+    }
+
     /// The events taken so far and the place where they end.
     #[must_use]
     pub fn finish(self) -> (Vec<SyncedEvent>, Head) {
@@ -68,5 +67,43 @@ impl PageBuilder {
 
     pub(crate) fn into_stretch(self) -> Stretch {
         Stretch { after: self.after, events: self.events.into(), end: self.end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livestore_conformance::backend::sample_events;
+
+    use super::*;
+
+    #[test]
+    fn an_event_out_of_place_is_an_error_and_not_a_gap() {
+        let events = sample_events("client", GlobalSeq::ROOT, 3);
+        let mut page = PageBuilder::new(GlobalSeq::ROOT, Limits::DEFAULT);
+        assert!(page.push(events[0].clone(), Tag([0; 8])).unwrap());
+        assert!(page.push(events[2].clone(), Tag([0; 8])).is_err());
+        assert!(page.push(events[0].clone(), Tag([0; 8])).is_err());
+        assert!(page.push(events[1].clone(), Tag([1; 8])).unwrap());
+        let (taken, end) = page.finish();
+        assert_eq!(taken, events[..2]);
+        assert_eq!(end, Head { seq: GlobalSeq(2), tag: Some(Tag([1; 8])) });
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limits_and_takes_at_least_one_event() {
+        let events = sample_events("client", GlobalSeq::ROOT, 3);
+        let bytes = events[0].encoded_len();
+        for (max_batch_events, max_batch_bytes, expected) in
+            [(2, usize::MAX, 2), (9, 2 * bytes, 2), (9, 1, 1)]
+        {
+            let limits = Limits { max_batch_events, max_batch_bytes, ..Limits::DEFAULT };
+            let mut page = PageBuilder::new(GlobalSeq::ROOT, limits);
+            for event in &events {
+                if !page.push(event.clone(), Tag([0; 8])).unwrap() {
+                    break;
+                }
+            }
+            assert_eq!(page.finish().0.len(), expected);
+        }
     }
 }

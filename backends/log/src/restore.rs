@@ -8,6 +8,7 @@
 //! that the history is another one (`Diverged`) and compares it with its own, instead of going on where it was.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use livestore_traits::{BackendId, BoxError, GlobalSeq, Limits, StoreId};
@@ -145,8 +146,12 @@ fn verify<S: LogStorage>(storage: &S, store: &StoreId) -> Result<GlobalSeq, BoxE
 /// Puts the finished file in its place: after a crash it is there whole or not at all.
 fn install(draft: &Path, file: &Path, target: &Path) -> std::io::Result<()> {
     File::open(draft)?.sync_all()?;
-    // A hard link fails where a file exists, which a rename would replace.
-    fs::hard_link(draft, file)?;
+    // A hard link fails where a file exists, which a rename would replace; not every file system has links.
+    match fs::hard_link(draft, file) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => fs::rename(draft, file)?,
+        Ok(()) => {}
+    }
     File::open(target)?.sync_all()
 }
 

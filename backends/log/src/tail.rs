@@ -91,3 +91,73 @@ impl Tail {
         page.into_stretch()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_conformance::backend::sample_events;
+
+    use super::*;
+
+    /// Batches of these sizes, one after the other.
+    fn tail(max_bytes: usize, sizes: &[usize]) -> Tail {
+        let mut tail = Tail::new(max_bytes);
+        let mut after = GlobalSeq::ROOT;
+        for (index, size) in sizes.iter().enumerate() {
+            let tag = Tag([index as u8; 8]);
+            let end = Head { seq: GlobalSeq(after.0 + *size as u64), tag: Some(tag) };
+            tail.push(after, &sample_events("client", after, *size).into(), end, tag);
+            after = end.seq;
+        }
+        tail
+    }
+
+    fn numbers(stretch: &Stretch) -> Vec<u64> {
+        stretch.events.iter().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn a_page_begins_anywhere_and_ends_at_the_limit() {
+        let limits = Limits { max_batch_events: 4, ..Limits::DEFAULT };
+        let mut tail = tail(usize::MAX, &[2, 3, 1]);
+        for (after, expected, tag) in
+            [(0, vec![1, 2, 3, 4], 1), (1, vec![2, 3, 4, 5], 1), (3, vec![4, 5, 6], 2), (5, vec![6], 2)]
+        {
+            let stretch = tail.read(GlobalSeq(after), &limits).unwrap();
+            assert_eq!(numbers(&stretch), expected);
+            assert_eq!(
+                stretch.end,
+                Head { seq: GlobalSeq(*expected.last().unwrap()), tag: Some(Tag([tag; 8])) }
+            );
+        }
+        assert!(tail.read(GlobalSeq(6), &limits).is_none());
+        assert_eq!(tail.tag(GlobalSeq::ROOT), None);
+        let tags: Vec<_> = (1..=7).map(|seq| tail.tag(GlobalSeq(seq)).map(|tag| tag.0[0])).collect();
+        assert_eq!(tags, [Some(0), Some(0), Some(1), Some(1), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn readers_at_one_place_share_one_page() {
+        let limits = Limits::DEFAULT;
+        let mut tail = tail(usize::MAX, &[2, 3]);
+        for after in [0, 1, 2, 4] {
+            let one = tail.read(GlobalSeq(after), &limits).unwrap();
+            let two = tail.read(GlobalSeq(after), &limits).unwrap();
+            assert!(Arc::ptr_eq(&one.events, &two.events), "after e{after}");
+        }
+        let before = tail.read(GlobalSeq(0), &limits).unwrap();
+        let end = Head { seq: GlobalSeq(6), tag: Some(Tag([9; 8])) };
+        tail.push(GlobalSeq(5), &sample_events("client", GlobalSeq(5), 1).into(), end, Tag([9; 8]));
+        assert_eq!(before.events.len() + 1, tail.read(GlobalSeq(0), &limits).unwrap().events.len());
+    }
+
+    #[test]
+    fn the_tail_is_bounded_but_keeps_the_last_batch() {
+        let event_bytes = sample_events("client", GlobalSeq::ROOT, 1)[0].encoded_len();
+        let mut tail = tail(5 * event_bytes, &[2, 2, 2]);
+        assert!(tail.read(GlobalSeq(1), &Limits::DEFAULT).is_none(), "the first batch is gone");
+        assert_eq!(numbers(&tail.read(GlobalSeq(2), &Limits::DEFAULT).unwrap()), [3, 4, 5, 6]);
+        let mut tail = self::tail(1, &[2, 3]);
+        assert_eq!(numbers(&tail.read(GlobalSeq(2), &Limits::DEFAULT).unwrap()), [3, 4, 5]);
+        assert!(tail.read(GlobalSeq(0), &Limits::DEFAULT).is_none());
+    }
+}
