@@ -394,7 +394,7 @@ fn equal_keys_of_different_types_are_one_row() {
 
 proptest! {
     // Failures are fixed, not collected: what was found is a case of its own above.
-    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn apply_then_undo_is_the_identity(case in case()) {
