@@ -205,6 +205,9 @@ pub enum GoneReason {
     Rejected(String),
     /// The backend was replaced or rolled back and does not have it any more; it is in the archive.
     Archived,
+    /// The log that had it was lost or replaced by an older copy. Never stored: a session finds it out on attaching.
+    /// The backend may have it all the same.
+    Lost,
 }
 
 /// An archived history.

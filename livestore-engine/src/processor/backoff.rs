@@ -57,6 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant is a good beginning")]
     fn waits_double_up_to_the_limit_and_begin_anew_after_success() {
         let (now, mut jitter) = (Instant::now(), Jitter::new(7));
         let (min, max) = (Duration::from_millis(100), Duration::from_secs(5));

@@ -6,7 +6,7 @@ use super::input::{AttemptId, LinkId, PullId};
 
 /// Something to be done. Effects are performed strictly in the order they come; if one of the storage effects fails,
 /// the leader stops and none after it is performed.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Commit to the eventlog, durably.
     CommitLog(LogCommit),

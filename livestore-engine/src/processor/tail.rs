@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use livestore_traits::{Event, GlobalSeq, SeqNum};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tail {
     /// The version before the first event.
     before: SeqNum,

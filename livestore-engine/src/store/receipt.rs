@@ -25,6 +25,9 @@ pub enum NotConfirmed {
     /// The backend was replaced or rolled back and no longer has it; it is in the archive of the eventlog.
     #[error("the backend lost the commit; it is archived")]
     Archived,
+    /// The eventlog that had persisted it was lost or replaced by an older copy.
+    #[error("the eventlog that held the commit is gone")]
+    Lost,
     /// The store was closed before it was known. What was persisted is pushed when the store is opened again.
     #[error("the store was closed before the commit was confirmed")]
     Closed,
@@ -83,6 +86,7 @@ impl Receipt {
 fn gone(reason: GoneReason) -> NotConfirmed {
     match reason {
         GoneReason::Rejected(why) => NotConfirmed::Rejected(why),
+        GoneReason::Lost => NotConfirmed::Lost,
         _ => NotConfirmed::Archived,
     }
 }

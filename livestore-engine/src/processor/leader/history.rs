@@ -23,7 +23,7 @@ use crate::processor::effect::{Effect, ReadPurpose, StopReason};
 use crate::sync::Payload;
 
 /// A comparison under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct History {
     /// Why, for people.
     reason: String,
@@ -40,7 +40,7 @@ pub(super) struct History {
     is_reading: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     Comparing,
     /// Collects what follows `shared` in our log.
@@ -137,6 +137,8 @@ impl LeaderProcessor {
     }
 
     fn read_history(&mut self, purpose: ReadPurpose) {
+        // The log must hold what the state counts as settled.
+        self.end_turn();
         if let Some(history) = &mut self.history {
             history.is_reading = true;
             self.effects.push_back(Effect::ReadLog { purpose, version: history.at });
@@ -188,7 +190,8 @@ impl LeaderProcessor {
             backend_id: history.backend_id,
         };
         self.turn.touch();
-        self.pull_again();
+        // Not at once: a backend that says so again must not keep us comparing as fast as we can.
+        self.pull_later();
     }
 
     /// The histories part after `shared`: finds what stays and what goes of ours.
@@ -203,7 +206,6 @@ impl LeaderProcessor {
         let settled = self.state.settled_head.position();
         let Some(history) = &mut self.history else { return };
         let Stage::Sorting { kept, archived } = &mut history.stage else { return };
-        let reached_end = events.is_empty();
         for event in events {
             if event.num.position() > settled {
                 return self.reset();
@@ -217,7 +219,7 @@ impl LeaderProcessor {
                 archived.push((session.clone(), commit.n));
             }
         }
-        if reached_end || history.at.position() >= settled {
+        if history.at.position() >= settled {
             self.reset();
         } else {
             self.read_history(ReadPurpose::Sort);
@@ -229,9 +231,9 @@ impl LeaderProcessor {
         let Some(history) = self.history.take() else { return };
         let Stage::Sorting { kept, archived } = history.stage else { return };
         let base = history.shared;
+        self.end_turn();
         let mut keep = kept;
         keep.extend(self.state.pending.iter().cloned());
-        close_units(&mut keep);
         let change = self.merge_own(Payload::Reset { base, keep });
         self.mark = UpstreamMark {
             head: base,
@@ -243,7 +245,8 @@ impl LeaderProcessor {
         for (session_id, n) in archived {
             self.note_gone(&session_id, GoneCommit { n, reason: GoneReason::Archived });
         }
-        self.pull_again();
+        // Not at once: a backend that is two-faced must not make us reset as fast as we can.
+        self.pull_later();
     }
 
     /// Pushes confirmed events of ours to the new history, in batches.
@@ -252,7 +255,7 @@ impl LeaderProcessor {
         let limits = self.limits;
         let Some(history) = &mut self.history else { return };
         let Some(last) = events.last().map(|event| event.num) else { return self.take_over() };
-        let (mut batch, mut bytes, mut pushed) = (Vec::new(), 0, history.shared);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         for event in
             events.iter().filter(|event| event.num.is_synced() && event.num.position() <= upstream_head)
         {
@@ -261,12 +264,16 @@ impl LeaderProcessor {
             {
                 break;
             }
-            batch.push(outgoing(event));
-            pushed = event.num;
+            batch.push((outgoing(event), event.num));
         }
-        if !batch.is_empty() {
+        // Whole units, unless one alone is larger than a push may be.
+        let cut =
+            batch.iter().rposition(|(event, _)| event.unit_end).unwrap_or(batch.len().saturating_sub(1));
+        batch.truncate(cut + 1);
+        if let Some((_, pushed)) = batch.last() {
             let parent = history.shared.global;
-            history.stage = Stage::Reseeding { pushed };
+            history.stage = Stage::Reseeding { pushed: *pushed };
+            let mut batch: Vec<SyncedEvent> = batch.into_iter().map(|(event, _)| event).collect();
             mark_unit_ends(&mut batch);
             self.push_events(parent, batch, false);
         } else if last.position() >= upstream_head {
@@ -291,17 +298,14 @@ impl LeaderProcessor {
                 }
             }
             Err(error) if error.recovery() == Recovery::Fatal => self.turn_off(error.to_string()),
+            // It will never take all of our history, so the rest is archived instead.
+            Err(error) if matches!(error.recovery(), Recovery::Drop | Recovery::NewClientId) => self.sort(),
+            Err(PushError::TooLarge { limits }) => {
+                self.limits = self.limits.min(limits);
+                self.pull_later();
+            }
             // Somebody else was first, or the answer is lost: look again at what is there.
             Err(_) => self.pull_later(),
         }
-    }
-}
-
-/// Where neighbours were archived, units end with what is left of them.
-fn close_units(events: &mut [Event]) {
-    let unit = |event: &Event| (event.session_id.clone(), event.commit.map(|commit| commit.n));
-    for index in 0..events.len() {
-        let ends = events.get(index + 1).is_none_or(|next| unit(next) != unit(&events[index]));
-        events[index].unit_end |= ends;
     }
 }

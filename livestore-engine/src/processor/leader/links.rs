@@ -16,8 +16,11 @@ use crate::sync::{Outcome, Payload, merge};
 /// The most events in one item.
 const ITEM_EVENTS: usize = 512;
 
+/// A session that is refused over and over needs longer for its rebase than pages wait: the wait doubles so many times.
+const MAX_PATIENCE: u32 = 6;
+
 /// An attached session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     record: SessionRecord,
     /// The version of the log that the session has after the items under way.
@@ -36,6 +39,8 @@ pub(super) struct Link {
     is_reading: bool,
     /// An item is due even if nothing changed, as the answer to a refresh.
     is_due: bool,
+    /// Pushes refused since the last one that was taken.
+    refusals: u32,
 }
 
 impl LeaderProcessor {
@@ -70,6 +75,7 @@ impl LeaderProcessor {
                 gone_told: record.gone.len(),
                 is_reading: false,
                 is_due: true,
+                refusals: 0,
                 record,
             },
         );
@@ -106,14 +112,25 @@ impl LeaderProcessor {
             // The session has not heard of the new client id yet; this answer tells it.
             return self.answer(id, SessionPayload::Refused { attempt });
         }
-        let last_n = events.last().and_then(|event| event.commit).map_or(0, |commit| commit.n);
-        let expected_n = link.record.persisted + 1;
+        let n_of = |event: Option<&Event>| event.and_then(|event| event.commit).map_or(0, |commit| commit.n);
+        let (first_n, last_n) = (n_of(events.first()), n_of(events.last()));
+        let mut expected_n = link.record.persisted + 1;
+        if first_n > expected_n {
+            // A session was told on attaching how far we know it, and pushes from its first commit after that. That it
+            // begins later means that what is missing was persisted by a log that is gone.
+            tracing::warn!(
+                session = %link.record.session_id, expected_n, first_n,
+                "a session goes on after commits that this log never had"
+            );
+            expected_n = first_n;
+        }
         match merge(&mut self.state, Payload::LocalPush { base, expected_n, events }) {
             Ok(Outcome::Advance(change) | Outcome::Rebase(change)) => {
                 self.puller.release_hold(id);
                 let last = change.append.last().map_or(base, |event| event.num);
                 self.add_to_turn(change);
                 let link = self.links.get_mut(&id).expect("looked up above");
+                link.refusals = 0;
                 link.record.persisted = last_n;
                 self.turn.persisted(&link.record.session_id, last_n);
                 let settled = at_most(self.state.settled_head, last);
@@ -122,7 +139,11 @@ impl LeaderProcessor {
             }
             Ok(Outcome::Reject(refusal)) => {
                 tracing::debug!(session = %link.record.session_id, ?refusal, "a session's push was refused");
-                self.puller.hold_for(id, self.now + self.config.fairness_time);
+                let patience = self.config.fairness_time * (1 << link.refusals.min(MAX_PATIENCE));
+                self.puller.hold_for(id, self.now + patience);
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.refusals += 1;
+                }
                 self.answer(id, SessionPayload::Refused { attempt });
             }
             Err(error) => self.close(id, &error.to_string()),
@@ -197,10 +218,14 @@ impl LeaderProcessor {
         events: Vec<Event>,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if link.stream != stream || link.cursor != version {
+        if link.stream != stream {
             return;
         }
         link.is_reading = false;
+        if link.cursor != version {
+            // A push was taken meanwhile; what follows it is served next.
+            return;
+        }
         self.publish_events(id, (common != version).then_some(common), events);
     }
 

@@ -39,7 +39,7 @@ pub use self::status::{LeaderStatus, SyncActivity};
 const FORGET_AFTER: usize = 1000;
 
 /// Decides what a leader does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LeaderProcessor {
     config: LeaderConfig,
     term: Term,
@@ -167,7 +167,7 @@ impl LeaderProcessor {
                 self.serve_links();
                 self.start_pull();
                 self.start_push();
-                if self.effects.is_empty() {
+                if self.effects.is_empty() && !self.turn.is_dirty() {
                     return None;
                 }
             }
@@ -211,22 +211,27 @@ impl LeaderProcessor {
             self.pusher.forget_pushed();
         }
         if !change.adopted.is_empty() {
-            tracing::warn!(
-                count = change.adopted.len(),
-                "the backend has own events with other args; they were taken over"
-            );
-            self.effects.push_back(Effect::ReportAdopted(change.adopted.clone()));
+            self.turn.adopted.extend(change.adopted.iter().copied());
         }
         self.unforgotten += change.confirmed;
         self.tail.change(change.rollback_to, &change.append);
         self.turn.add(self.log_head, change);
     }
 
-    /// Makes the turn's effects: the log first, then the state, then what sessions are told.
+    /// Ends the turn, if one is under way, before something that may take back what it appended: sessions have been
+    /// promised these versions.
+    fn end_turn(&mut self) {
+        if self.turn.is_dirty() {
+            self.finish_turn();
+        }
+    }
+
+    /// Makes the turn's effects: the log first, then the state, then what sessions and the application are told.
     fn finish_turn(&mut self) {
-        let turn = std::mem::take(&mut self.turn);
+        let mut turn = std::mem::take(&mut self.turn);
         let changes_state = turn.changes_events();
-        let (rollback_to, events, answers) = (turn.rollback_to(), turn.append.clone(), turn.answers.clone());
+        let (rollback_to, events) = (turn.rollback_to(), turn.append.clone());
+        let (answers, adopted) = (std::mem::take(&mut turn.answers), std::mem::take(&mut turn.adopted));
         self.mark.head = self.state.upstream_head;
         let commit = turn.into_commit(&self.state, &self.mark);
         self.log_head = self.state.local_head;
@@ -245,9 +250,14 @@ impl LeaderProcessor {
         for (link, payload) in answers {
             self.publish(link, payload);
         }
+        if !adopted.is_empty() {
+            self.effects.push_back(Effect::ReportAdopted(adopted));
+        }
     }
 
     fn stop(&mut self, reason: StopReason) {
+        // What sessions have pushed is made durable first.
+        self.end_turn();
         self.puller.turn_off();
         self.effects.push_back(Effect::StopPull);
         self.effects.push_back(Effect::Stop(reason));

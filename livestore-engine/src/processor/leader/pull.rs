@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use livestore_traits::{
     Capabilities, ConnectionStatus, Cursor, Event, GlobalSeq, PageInfo, Position, Pull, PullError, PullMode,
-    PullPage, RebaseGeneration, Recovery, SeqNum, SyncedEvent,
+    PullPage, RebaseGeneration, Recovery, SeqNum, SyncedEvent, UpstreamMark,
 };
 
 use super::LeaderProcessor;
@@ -18,14 +18,16 @@ use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
 use crate::processor::effect::Effect;
 use crate::processor::input::{LinkId, PullId};
-use crate::sync::Payload;
+use crate::sync::{MergeError, Outcome, Payload, merge};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Puller {
     pub(super) phase: Phase,
     pub(super) connection: ConnectionStatus,
     /// Whether the backend goes on after catching up; not known before it told.
     live: Option<bool>,
+    /// Whether pages tell what follows them. If not, each may be the last for a while.
+    page_info: bool,
     /// Whether the pull has reached the head since it was last opened.
     pub(super) caught_up: bool,
     /// Events still to come, if the backend says so.
@@ -40,7 +42,7 @@ pub(super) struct Puller {
 }
 
 /// Whether a pull runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Phase {
     /// The next one begins then.
     Waiting { until: Instant },
@@ -51,7 +53,7 @@ pub(super) enum Phase {
 }
 
 /// Pages that came and are not merged yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Gathered {
     events: Vec<SyncedEvent>,
     bytes: usize,
@@ -66,6 +68,7 @@ impl Puller {
             phase: if has_upstream { Phase::Waiting { until: now } } else { Phase::Off },
             connection: ConnectionStatus::Offline,
             live: None,
+            page_info: true,
             caught_up: false,
             remaining: None,
             gathered: Gathered::default(),
@@ -81,6 +84,16 @@ impl Puller {
         self.forget();
     }
 
+    /// Whether the next pull is to begin now.
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Waiting { until } if until <= now)
+    }
+
+    /// How far pages have come, merged or not.
+    pub(super) fn reached(&self, mark: &UpstreamMark) -> GlobalSeq {
+        self.gathered.mark.as_ref().map_or(mark.cursor.after, |(cursor, _)| cursor.after)
+    }
+
     /// Forgets what a pull brought that is not merged.
     pub(super) fn forget(&mut self) {
         self.gathered = Gathered::default();
@@ -90,7 +103,7 @@ impl Puller {
 
     /// Pages wait until this session has pushed again: otherwise a fast pull could refuse it for ever.
     pub(super) fn hold_for(&mut self, link: LinkId, until: Instant) {
-        // A session that is refused over and over is waited for once, not longer and longer.
+        // One wait is not made longer by being refused once more during it.
         if self.hold.is_none_or(|(held, _)| held != link) {
             self.hold = Some((link, until));
         }
@@ -115,13 +128,18 @@ impl Puller {
 impl LeaderProcessor {
     pub(super) fn learn_capabilities(&mut self, capabilities: &Capabilities) {
         self.puller.live = Some(capabilities.live_pull);
+        self.puller.page_info = capabilities.page_info;
         self.limits = self.config.limits.min(capabilities.limits);
     }
 
     /// Begins a pull if one is due.
     pub(super) fn start_pull(&mut self) {
-        let Phase::Waiting { until } = self.puller.phase else { return };
-        if until > self.now {
+        if !self.puller.is_due(self.now) {
+            return;
+        }
+        // What came with the answer to a push need not come again.
+        self.merge_now();
+        if !self.puller.is_due(self.now) {
             return;
         }
         let id = PullId(self.puller.next_id);
@@ -138,9 +156,11 @@ impl LeaderProcessor {
         self.effects.push_back(Effect::StartPull(id, pull));
     }
 
-    /// Drops the pull that runs and begins another one at once.
+    /// Drops the pull that runs and begins another one at once. What it brought is kept: a connection that always breaks
+    /// after one page still makes progress.
     pub(super) fn pull_again(&mut self) {
         if !self.puller.is_off() {
+            self.merge_now();
             self.puller.phase = Phase::Waiting { until: self.now };
             self.puller.forget();
         }
@@ -149,6 +169,7 @@ impl LeaderProcessor {
     /// Drops the pull that runs and begins another one after a backoff.
     pub(super) fn pull_later(&mut self) {
         if !self.puller.is_off() {
+            self.merge_now();
             let until = self.puller.backoff.failed(self.now, &mut self.jitter);
             self.puller.phase = Phase::Waiting { until };
             self.puller.forget();
@@ -172,8 +193,11 @@ impl LeaderProcessor {
             return;
         }
         self.puller.phase = Phase::Pulling { id, heard: self.now };
-        self.puller.backoff.reset();
         self.last_error = None;
+        if let Err(why) = check_page(&page) {
+            return self.broken_upstream(&why);
+        }
+        self.puller.backoff.reset();
         if self.history.is_some() {
             return self.history_page(page);
         }
@@ -185,8 +209,7 @@ impl LeaderProcessor {
         if let Some(known) = self.mark.backend_id.as_ref().filter(|known| **known != page.backend_id) {
             return self.diverged(format!("its id was {known} and is {}", page.backend_id));
         }
-        let at =
-            self.puller.gathered.mark.as_ref().map_or(self.mark.cursor.after, |(cursor, _)| cursor.after);
+        let at = self.puller.reached(&self.mark);
         if page.after > at {
             tracing::warn!(%at, after = %page.after, "a page has a gap before it; pulling again");
             return self.pull_again();
@@ -197,14 +220,15 @@ impl LeaderProcessor {
             Repeats::Unknown => return self.pull_again(),
             Repeats::Different(seq) => return self.diverged(format!("it has another event at {seq}")),
         }
-        self.puller.caught_up = page.info == PageInfo::CaughtUp;
+        if page.through < at {
+            // Overtaken by an acknowledgement or an answer; what it says of the head is old.
+            return;
+        }
+        self.puller.caught_up = page.info == PageInfo::CaughtUp || !self.puller.page_info;
         self.puller.remaining = match page.info {
             PageInfo::CaughtUp => None,
             PageInfo::More { remaining } => remaining,
         };
-        if page.through < at {
-            return;
-        }
         let gathered = &mut self.puller.gathered;
         for event in &page.events[repeats..] {
             gathered.bytes += event.encoded_len();
@@ -239,13 +263,14 @@ impl LeaderProcessor {
     pub(super) fn merge_gathered(&mut self) -> bool {
         let gathered = &self.puller.gathered;
         let Some(since) = gathered.since else { return false };
-        if self.puller.hold.is_some_and(|(_, until)| until > self.now) {
+        let is_full = gathered.bytes >= self.config.gather_bytes;
+        if self.puller.hold.is_some_and(|(_, until)| until > self.now) && !is_full {
             return false;
         }
         let enough = self.config.gather_events.max(self.state.pending.len());
         let is_due = self.puller.caught_up
             || gathered.events.len() >= enough
-            || gathered.bytes >= self.config.gather_bytes
+            || is_full
             || since + self.config.gather_time <= self.now;
         is_due && self.merge_now()
     }
@@ -256,25 +281,42 @@ impl LeaderProcessor {
         let Gathered { events, mark, .. } = std::mem::take(&mut self.puller.gathered);
         let Some((cursor, backend_id)) = mark else { return false };
         let is_news = !events.is_empty() || self.mark.backend_id.is_none();
-        self.mark.cursor = cursor;
-        self.mark.backend_id = Some(backend_id);
         self.puller.expect_by = None;
         if is_news {
-            self.advance(events);
+            // Pages may take back what sessions pushed in this turn.
+            self.end_turn();
+            if let Err(error) = self.advance(events) {
+                self.broken_upstream(&error.to_string());
+                return false;
+            }
         }
+        self.mark.cursor = cursor;
+        self.mark.backend_id = Some(backend_id);
         is_news
     }
 
-    /// Merges events that follow the upstream head.
-    pub(super) fn advance(&mut self, events: Vec<SyncedEvent>) {
+    /// Merges events that follow the upstream head. An error changes nothing.
+    pub(super) fn advance(&mut self, events: Vec<SyncedEvent>) -> Result<(), MergeError> {
         let payload = Payload::UpstreamAdvance {
             after: self.state.upstream_head,
             events: events.into_iter().map(incoming).collect(),
             settled: None,
             pushed_through: self.pusher.pushed_through(),
         };
-        let change = self.merge_own(payload);
-        self.add_to_turn(change);
+        match merge(&mut self.state, payload)? {
+            Outcome::Advance(change) | Outcome::Rebase(change) => self.add_to_turn(change),
+            Outcome::Reject(refusal) => {
+                unreachable!("upstream's payloads are never refused with {refusal:?}")
+            }
+        }
+        Ok(())
+    }
+
+    /// The backend sends what no backend may: perhaps the next pull does better.
+    pub(super) fn broken_upstream(&mut self, why: &str) {
+        tracing::error!(why, "the backend broke the rules; pulling again later");
+        self.last_error = Some(format!("the backend broke the rules: {why}"));
+        self.pull_later();
     }
 
     pub(super) fn pull_ended(&mut self, id: PullId, error: Option<PullError>) {
@@ -301,6 +343,8 @@ impl LeaderProcessor {
         if self.puller.live.unwrap_or(true) {
             return self.pull_later();
         }
+        // It ended because it had nothing more, whatever its last page said or by what that was overtaken.
+        self.puller.caught_up = true;
         let wait = self.jitter.apply(self.config.poll_interval);
         self.puller.phase = Phase::Waiting { until: self.now + wait };
     }
@@ -339,6 +383,21 @@ impl LeaderProcessor {
         let gather = self.puller.gathered.since.map(|since| since + self.config.gather_time);
         [phase, self.puller.expect_by, hold.or(gather)].into_iter().flatten().min()
     }
+}
+
+/// Checks that the events of a page are of the stretch that it covers, in order.
+pub(super) fn check_page(page: &PullPage) -> Result<(), String> {
+    let mut head = page.after;
+    for event in page.events.iter() {
+        if event.seq <= head || event.seq > page.through {
+            return Err(format!("{} in a page of ({}, {}]", event.seq, page.after, page.through));
+        }
+        head = event.seq;
+    }
+    if page.through < page.after || page.cursor.after != page.through {
+        return Err(format!("a page of ({}, {}] leads to {}", page.after, page.through, page.cursor.after));
+    }
+    Ok(())
 }
 
 /// What repeated events turn out to be.

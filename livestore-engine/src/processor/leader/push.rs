@@ -11,7 +11,7 @@ use livestore_traits::{
 };
 
 use super::LeaderProcessor;
-use super::pull::Phase;
+use super::pull::{Phase, check_page};
 use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
@@ -19,7 +19,7 @@ use crate::processor::effect::Effect;
 use crate::processor::input::AttemptId;
 use crate::sync::{Amendment, Payload};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pusher {
     in_flight: Option<Attempt>,
     attempts: u64,
@@ -32,7 +32,7 @@ pub(super) struct Pusher {
 }
 
 /// A push that is not answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Attempt {
     id: AttemptId,
     parent: GlobalSeq,
@@ -86,7 +86,8 @@ impl LeaderProcessor {
         }
         match cut_batch(&self.state.pending, &self.limits) {
             Batch::Events(events) => {
-                self.pusher.pushed_through = events.last().map_or(GlobalSeq::ROOT, |event| event.seq);
+                let last = events.last().map_or(GlobalSeq::ROOT, |event| event.seq);
+                self.pusher.pushed_through = self.pusher.pushed_through.max(last);
                 let parent = self.state.upstream_head.global;
                 self.push_events(parent, events, true);
             }
@@ -154,7 +155,10 @@ impl LeaderProcessor {
             self.mark.cursor = ack.cursor;
         }
         self.mark.backend_id = Some(ack.backend_id);
-        self.advance(events);
+        // What was pushed is what stands first in pending, so this only confirms.
+        if let Err(error) = self.advance(events) {
+            self.broken_upstream(&error.to_string());
+        }
     }
 
     fn push_failed(&mut self, attempt: &Attempt, error: PushError) {
@@ -162,12 +166,14 @@ impl LeaderProcessor {
             PushError::UpstreamAhead { head, .. } if head < attempt.parent => {
                 self.diverged(format!("its head is {head}, before {}", attempt.parent));
             }
-            PushError::UpstreamAhead { missing, .. } => self.upstream_ahead(missing),
+            PushError::UpstreamAhead { head, missing } => self.upstream_ahead(attempt, head, missing),
             PushError::Rejected(rejection) => self.rejected(attempt, rejection),
-            PushError::TooLarge { limits } => self.limits = self.limits.min(limits),
+            PushError::TooLarge { limits } => self.cut_smaller(attempt, limits),
             error => match error.recovery() {
                 Recovery::Diverged => self.diverged(error.to_string()),
                 Recovery::NewClientId => {
+                    // A backend that refuses every id must not be asked as fast as ids can be made.
+                    self.retry_push_later();
                     self.pusher.awaits_identity = true;
                     self.effects.push_back(Effect::NewIdentity);
                 }
@@ -184,16 +190,39 @@ impl LeaderProcessor {
     }
 
     /// Others were first. Their events come with the answer, or on the pull; if they don't, pull again.
-    fn upstream_ahead(&mut self, missing: Option<Box<PullPage>>) {
-        if let Some(page) = missing
-            && !page.events.is_empty()
-        {
+    fn upstream_ahead(&mut self, attempt: &Attempt, head: GlobalSeq, missing: Option<Box<PullPage>>) {
+        if head == attempt.parent {
+            // It is where we pushed to, and should have taken the push.
+            self.retry_push_later();
+            return self.pull_again();
+        }
+        if let Some(page) = missing.filter(|page| check_page(page).is_ok()) {
             self.gather(*page);
+        }
+        if self.puller.is_off() || self.history.is_some() {
+            // The events that came with the answer were of another history.
+        } else if head <= self.puller.reached(&self.mark) {
+            // The pull was faster than the answer.
         } else if matches!(self.puller.phase, Phase::Waiting { .. }) {
             self.pull_again();
         } else {
             self.puller.caught_up = false;
-            self.puller.expect_by = Some(self.now + self.config.ahead_timeout);
+            self.puller.expect_by.get_or_insert(self.now + self.config.ahead_timeout);
+        }
+    }
+
+    /// The backend takes less in one push than we thought.
+    fn cut_smaller(&mut self, attempt: &Attempt, limits: Limits) {
+        let before = self.limits;
+        self.limits = before.min(limits);
+        if self.limits == before {
+            // It counts otherwise than we do: half of the batch may pass. What cannot be halved is only tried again.
+            self.limits.max_batch_events =
+                self.limits.max_batch_events.min((attempt.events.len() / 2).max(1));
+            if let Batch::UnitTooLarge(_) = cut_batch(&self.state.pending, &self.limits) {
+                self.limits = before;
+            }
+            self.retry_push_later();
         }
     }
 
@@ -212,6 +241,7 @@ impl LeaderProcessor {
 
     fn drop_commit(&mut self, event: &SyncedEvent, reason: GoneReason) {
         let Some(commit) = event.commit else { return };
+        self.end_turn();
         let drop = Amendment::Drop { session_id: event.session_id.clone(), commits: vec![commit.n] };
         let change = self.merge_own(Payload::Amend(drop));
         // Confirmed meanwhile: then there is nothing to drop.
@@ -228,6 +258,7 @@ impl LeaderProcessor {
     /// Another client owns the old id: everything unconfirmed is ours under the new one.
     pub(super) fn new_identity(&mut self, identity: Identity) {
         self.pusher.awaits_identity = false;
+        self.end_turn();
         let change = self.merge_own(Payload::Amend(Amendment::ReplaceClientId(identity.client_id.clone())));
         self.identity = identity.clone();
         self.add_to_turn(change);

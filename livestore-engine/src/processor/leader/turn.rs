@@ -10,7 +10,7 @@ use livestore_traits::{
 use crate::processor::input::LinkId;
 use crate::sync::{Change, SyncState};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Turn {
     /// Set by anything that has to be committed.
     dirty: bool,
@@ -25,6 +25,8 @@ pub(super) struct Turn {
     reset: Option<String>,
     /// What sessions are told once the turn is durable.
     pub(super) answers: Vec<(LinkId, SessionPayload)>,
+    /// Own events whose args were taken over from the backend.
+    pub(super) adopted: Vec<SeqNum>,
 }
 
 impl Turn {
