@@ -163,7 +163,7 @@ impl World {
             event.is_own = false;
             event.args = match become_args {
                 Args::Kept => event.args.clone(),
-                Args::Respelled => args(&format!("{}.0", event.args.js_text())),
+                Args::Respelled => args(&format!("{}.0", js_text(&event.args))),
                 Args::Changed => args("7"),
             };
         }
@@ -298,7 +298,8 @@ impl World {
         let confirmed =
             self.log.events.iter().filter(|event| event.num.is_synced() && event.num.global <= known);
         let upstream = self.backend.iter().filter(|event| event.num.global <= known);
-        let content = |event: &Event| (event.num.global, event.session_id.clone(), event.args.js_text());
+        let content =
+            |event: &Event| (event.num.global, event.session_id.clone(), js_text(&event.args).to_owned());
         assert!(
             confirmed.clone().map(content).eq(upstream.map(content)),
             "what is confirmed is not the backend's"
@@ -306,15 +307,9 @@ impl World {
     }
 }
 
-trait JsText {
-    fn js_text(&self) -> String;
-}
-
-impl JsText for livestore_traits::Args {
-    /// The text that JavaScript would write.
-    fn js_text(&self) -> String {
-        self.as_str().trim_end_matches(".0").to_owned()
-    }
+/// The text that JavaScript would write.
+fn js_text(args: &livestore_traits::Args) -> &str {
+    args.as_str().trim_end_matches(".0")
 }
 
 pub(crate) fn upstream(state: &SyncState, events: Vec<Event>, pushed_through: GlobalSeq) -> Payload {

@@ -130,7 +130,7 @@ impl Versions {
     }
 }
 
-/// The number of the `count`th event after `head` in the backend.
+/// The number of an event of the backend, which knows no stamps.
 pub(crate) fn at(global: GlobalSeq) -> SeqNum {
     SeqNum { global, ..SeqNum::ROOT }
 }
