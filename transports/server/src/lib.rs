@@ -10,6 +10,60 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`ServerBuilder::into_service`] gives the same server as a service, to be mounted into somebody's own hyper, axum or
+//! tower server; that server must let connections upgrade (`with_upgrades` in hyper).
+//!
+//! # What it answers
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /health` | 200, or 503 while it drains |
+//! | `GET /stores/{store}` | what the store's backend can do |
+//! | `GET /stores/{store}/sync` | the native WebSocket, subprotocol `livestore.v1` |
+//! | `POST /stores/{store}/push` | appends a batch |
+//! | `GET /stores/{store}/pull?after&token&backend&wait` | the next page; waits up to `wait` if there is none |
+//! | `GET /stores/{store}/history/{backend}/{page}` | events `100 * page + 1` to `100 * page + 100`, once all are there; never changes |
+//!
+//! A store comes into being when it is first asked for. Messages are JSON, or postcard for clients that say
+//! `application/x-livestore-postcard` as content type of a push and in `Accept`. Errors are always JSON,
+//! `{"error": …, "message": …}`: `error` is the name of the variant, with its fields if it has any.
+//!
+//! | status | errors |
+//! | --- | --- |
+//! | 400 | `badRequest`, `invalid` (a chain that is broken, args that are no JSON or that JavaScript would change) |
+//! | 401 | `unauthorized` |
+//! | 404, 405, 408, 426 | `notFound`, `methodNotAllowed`, `timeout` (of the body), `upgradeRequired` |
+//! | 409 | `upstreamAhead` (with what is missing), `diverged`, `clientIdTaken` |
+//! | 410 | `trimmed` |
+//! | 413 | `bodyTooLarge`, `tooLarge` (of a batch, with the limits) |
+//! | 422 | `rejected` (one event, for good) |
+//! | 500, 502, 504 | `backend`, `offline`, `unacknowledged` |
+//! | 503 | `busy`, `unavailable`; with `Retry-After` |
+//!
+//! # By hand
+//!
+//! Push two events into an empty store. What only this library's own clients know (`commit`, `unitEnd`, `proof`,
+//! `backendId`) may be left out:
+//!
+//! ```sh
+//! curl -d '{"parent":0,"events":[
+//!   {"seq":1,"parent":0,"name":"v1.TodoCreated","args":{"text":"buy milk"},"clientId":"curl","sessionId":"s"},
+//!   {"seq":2,"parent":1,"name":"v1.TodoCreated","args":{"text":"rest"},"clientId":"curl","sessionId":"s"}
+//! ]}' http://127.0.0.1:8787/stores/todo/push
+//! ```
+//!
+//! Read the log, then wait for what comes after it (`token` is the one of the page before; with it the server notices
+//! when its log was replaced):
+//!
+//! ```sh
+//! curl http://127.0.0.1:8787/stores/todo/pull
+//! curl 'http://127.0.0.1:8787/stores/todo/pull?after=2&token=…&wait=20s'
+//! ```
+//!
+//! # Limits
+//!
+//! [`ServerLimits`] names all of them. Past one, a peer gets a typed error, has to wait, or is closed.
 
 mod admission;
 mod http;

@@ -33,7 +33,7 @@ where
     }
     match route(shared, request, encoding).await {
         Ok(response) => response,
-        Err(refusal) => refusal.answer(encoding),
+        Err(refusal) => refusal.answer(),
     }
 }
 

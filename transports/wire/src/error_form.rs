@@ -176,7 +176,7 @@ pub enum RequestErrorForm {
     Unavailable,
 }
 
-/// The body of every HTTP answer that is not a success.
+/// The body of every HTTP answer that is not a success: always JSON, where the names of all errors differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorAnswer<E> {
     /// What went wrong, for programs: the name of the variant, with its fields if it has any.

@@ -122,7 +122,8 @@ impl Driver {
     }
 }
 
-/// Between nothing and a bound that doubles with each failure: clients that lost one server spread over it.
+/// A random part of a bound that doubles with each failure, so that clients that lost one server don't all come back at
+/// the same moment.
 fn backoff(config: &WsConfig, failures: u32) -> Duration {
     let doubled = config.min_backoff.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
     let bound = doubled.min(config.max_backoff);
@@ -156,5 +157,28 @@ impl Command {
             }
             Self::Credit { .. } | Self::Cancel { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livestore_traits::StoreId;
+
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_bound_and_is_jittered() {
+        let config = WsConfig::new("ws://a", StoreId::new("todo").unwrap()).unwrap();
+        for (failures, bound_ms) in
+            [(1, 400), (2, 800), (6, 12_800), (7, 20_000), (40, 20_000), (u32::MAX, 20_000)]
+        {
+            let bound = Duration::from_millis(bound_ms);
+            for _ in 0..100 {
+                let delay = backoff(&config, failures);
+                assert!(bound / 2 <= delay && delay <= bound, "{delay:?} after {failures} failures");
+            }
+        }
+        // After a connection that worked, clients come back at once, but not all in the same moment.
+        assert!((0..100).all(|_| backoff(&config, 0) <= config.min_backoff));
     }
 }

@@ -1,4 +1,4 @@
-//! How answers look: a form in the encoding that the client asked for, and for each error one status.
+//! How answers look: a form in the encoding that the client asked for; for each error one status, and always JSON.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -110,12 +110,13 @@ impl Refusal {
         Self { status: pull_status(&error), error: RefusedWith::Pull(error), message, allow: None }
     }
 
-    pub(crate) fn answer(self, encoding: Encoding) -> Response<SyncBody> {
+    /// Always JSON, whatever the client prefers: it tells apart what the kinds of errors call themselves.
+    pub(crate) fn answer(self) -> Response<SyncBody> {
         let Self { status, error, message, allow } = self;
         let mut response = match error {
-            RefusedWith::Request(error) => form(status, encoding, &ErrorAnswer { error, message }),
-            RefusedWith::Push(error) => form(status, encoding, &ErrorAnswer { error, message }),
-            RefusedWith::Pull(error) => form(status, encoding, &ErrorAnswer { error, message }),
+            RefusedWith::Request(error) => form(status, Encoding::Json, &ErrorAnswer { error, message }),
+            RefusedWith::Push(error) => form(status, Encoding::Json, &ErrorAnswer { error, message }),
+            RefusedWith::Pull(error) => form(status, Encoding::Json, &ErrorAnswer { error, message }),
         };
         let headers = response.headers_mut();
         if let Some(allow) = allow {

@@ -77,7 +77,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         tracing::debug!(?closing, "a websocket ends");
         // What still runs belongs to nobody.
-        let Self { socket, .. } = self;
+        let Self { socket, store, pushes, pulls, .. } = self;
+        drop((pushes, pulls, store));
         tokio::select! {
             () = closing::close(socket, closing) => {}
             () = running.reached(Phase::Stopped) => {}

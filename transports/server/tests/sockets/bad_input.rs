@@ -56,6 +56,19 @@ async fn paths_that_lead_nowhere_and_wrong_methods() {
     still_serves(at).await;
 }
 
+/// The kinds of errors number their variants alike: in postcard, the `badRequest` of a server reads as the
+/// `clientIdTaken` of a backend.
+#[tokio::test]
+async fn errors_are_json_whatever_the_client_prefers() {
+    let server = serve(ServerLimits::DEFAULT).await;
+    let accept = [("accept", "application/x-livestore-postcard")];
+    let answer = request(server.local_addr(), "GET", "/stores/todo/pull?after=x", &accept, "").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json()["error"], "badRequest");
+    let answer = request(server.local_addr(), "GET", "/stores/todo/pull", &accept, "").await;
+    assert_eq!(answer.header("content-type"), Some("application/x-livestore-postcard"));
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_request() {
     let server = serve(ServerLimits::DEFAULT).await;

@@ -298,3 +298,20 @@ async fn a_dropped_client_says_goodbye() {
     drop((backend, pages, statuses));
     assert_eq!(closed.await.unwrap(), 1000);
 }
+
+#[tokio::test]
+async fn a_busy_server_is_tried_again_later() {
+    let mut limits = ServerLimits::DEFAULT;
+    limits.max_open_stores = 0;
+    let server = serve(limits).await;
+    let at = server.local_addr();
+    let pushed = http(at).push(push(0, 1)).await;
+    assert!(matches!(pushed, Err(PushError::Busy(_))), "{pushed:?}");
+    let pushed = ws(at).push(push(0, 1)).await;
+    assert!(matches!(pushed, Err(PushError::Offline(_))), "{pushed:?}");
+    let backends: [Box<dyn SyncBackend>; 2] = [Box::new(ws(at)), Box::new(http(at))];
+    for backend in backends {
+        let ended = pull_error(&backend).await;
+        assert!(matches!(ended, PullError::Offline(_)), "{ended:?}");
+    }
+}
