@@ -18,6 +18,9 @@ use crate::stores::Core;
 use crate::{Failure, Head, LogStorage, PageBuilder, Tag, admission, pull};
 
 /// The backend of one store. Clones are handles of the same log.
+///
+/// Where [`LogStorage::READS_BLOCK`] is set, what is not in memory is read on tokio's blocking threads, so that pulls and
+/// pushes need a tokio runtime around them.
 #[derive(Debug)]
 pub struct StoreBackend<S> {
     core: Arc<Core<S>>,

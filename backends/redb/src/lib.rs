@@ -11,6 +11,8 @@
 //! | `events` | log, number | record, see `codec.rs` |
 //! | `owners` | log, client id | the secret of its owner |
 //!
+//! Needs a tokio runtime: what is not in memory is read on its blocking threads.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use livestore_backend_redb::{RedbBackends, RedbConfig};

@@ -7,6 +7,8 @@
 //!
 //! Reading beside a running server is safe, writing is not: the `.lock` file keeps out other servers only.
 //!
+//! Needs a tokio runtime: what is not in memory is read on its blocking threads.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use livestore_backend_sqlite::{SqliteBackends, SqliteConfig};

@@ -213,6 +213,9 @@ async fn a_store_is_opened_once_however_often_it_is_asked_for() {
     assert_eq!(stores.stats().open_stores, 1);
     let id = ids[0].backend_id().clone();
     drop(ids);
-    assert_eq!(stores.stats().open_stores, 0, "a store without a handle holds no memory");
+    // A store without a handle holds no memory, as soon as the writer has let go of what it answered.
+    while stores.stats().open_stores > 0 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(open(&stores, "todo").await.backend_id(), &id);
 }
