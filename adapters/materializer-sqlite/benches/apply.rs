@@ -5,7 +5,6 @@
 //! - `rebase`: 1,000 pending events are undone and applied again.
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by it")]
-#![expect(missing_docs, reason = "criterion's macros")]
 
 use std::path::Path;
 

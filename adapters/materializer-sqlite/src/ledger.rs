@@ -15,7 +15,7 @@ pub(crate) const CREATE: &str = "
     CREATE TABLE livestore_heads (
         log TEXT PRIMARY KEY, global INTEGER NOT NULL, client INTEGER NOT NULL, generation INTEGER NOT NULL,
         floor_global INTEGER NOT NULL, floor_client INTEGER NOT NULL
-    );
+    ) WITHOUT ROWID;
     CREATE TABLE livestore_events (
         log TEXT NOT NULL, global INTEGER NOT NULL, client INTEGER NOT NULL,
         first_undo INTEGER NOT NULL, end_undo INTEGER NOT NULL, sequences TEXT,

@@ -523,3 +523,6 @@ impl Drop for TemporaryFile {
         let _ = SqliteMaterializer::discard(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;
