@@ -1,0 +1,100 @@
+//! Puts the store together from its parts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore_engine::Store;
+use livestore_eventlog_redb::RedbEventlog;
+use livestore_materializer_sqlite::{SqliteView, rusqlite};
+use livestore_traits::{StoreId, SyncBackend};
+use livestore_transport_http::{HttpBackend, HttpConfig};
+use livestore_transport_ws::{WsBackend, WsConfig};
+
+use crate::data_dir::DataDir;
+use crate::failure::Failure;
+use crate::schema::{self, Todo};
+
+/// How long the end may take; all there is to do by then is one write to the disk.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// Which list it is, and where.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Settings {
+    /// Where this client keeps its data. Each directory is a client of its own.
+    #[arg(long, global = true, value_name = "DIR", env = "TODO_DATA_DIR", default_value = "todo-data")]
+    pub(crate) data_dir: PathBuf,
+    /// The server to sync with, as ws://host:port or http://host:port. Without one everything stays here.
+    #[arg(long, global = true, value_name = "URL", env = "TODO_SERVER")]
+    pub(crate) server: Option<String>,
+    /// The name of the list at the server.
+    #[arg(long, global = true, value_name = "ID", env = "TODO_STORE", default_value = "todo")]
+    pub(crate) store: StoreId,
+}
+
+/// The open application.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) data_dir: DataDir,
+    /// The server's URL, if there is one.
+    pub(crate) server: Option<String>,
+}
+
+impl App {
+    pub(crate) async fn open(settings: Settings) -> Result<Self, Failure> {
+        let Settings { data_dir, server, store } = settings;
+        let data_dir = DataDir::new(&data_dir, &store);
+        let schema = schema::schema().map_err(|error| Failure::new(error.to_string()))?;
+        // The files are opened once this process leads: until then they belong to another one.
+        let mut builder = Store::builder(store.clone())
+            .election(data_dir.clone())
+            .open_eventlog({
+                let path = data_dir.eventlog();
+                move || RedbEventlog::open(path)
+            })
+            .open_materializer({
+                let data_dir = data_dir.clone();
+                move || data_dir.open_state(schema)
+            });
+        if let Some(url) = &server {
+            builder = builder.upstream(connect(url, store)?);
+        }
+        let store = builder.start().await.map_err(|error| Failure::start(&error))?;
+        Ok(Self { store, data_dir, server })
+    }
+
+    /// Waits until all is durable, and frees the data directory.
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.store.shutdown(SHUTDOWN).await?)
+    }
+
+    /// Reads the state.
+    pub(crate) fn query<T>(
+        &self,
+        query: impl FnOnce(&SqliteView) -> rusqlite::Result<T>,
+    ) -> Result<T, Failure> {
+        Ok(self.store.query(query)??)
+    }
+
+    pub(crate) fn todos(&self) -> Result<Vec<Todo>, Failure> {
+        self.query(schema::all)
+    }
+
+    /// Why the store ended by itself.
+    pub(crate) fn ended(&self) -> Failure {
+        match self.store.failure() {
+            Some(failure) => Failure::of(&*failure),
+            None => Failure::new("the store was closed"),
+        }
+    }
+}
+
+/// The way to the server. Nothing is sent before the store wants to sync.
+fn connect(url: &str, store: StoreId) -> Result<Arc<dyn SyncBackend>, Failure> {
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("ws" | "wss") => Ok(Arc::new(WsBackend::new(WsConfig::new(url, store)?))),
+        Some("http" | "https") => Ok(Arc::new(HttpBackend::new(HttpConfig::new(url, store)?))),
+        _ => Err(Failure::new(format!("invalid server URL {url:?}: it must begin with ws:// or http://"))),
+    }
+}

@@ -1,0 +1,113 @@
+//! A to-do list that works offline and syncs when there is a server: what an application on livestore looks like.
+//!
+//! ```text
+//! main      the command line
+//! commands  what each command does
+//! app       puts the store together from its parts, and takes it apart at the end
+//! data_dir  the files, and who uses them
+//! events    what can happen
+//! schema    what it does to the tables, and the queries
+//! output    how it looks
+//! failure   what went wrong, in one sentence
+//! ```
+
+mod app;
+mod commands;
+mod data_dir;
+mod events;
+mod failure;
+mod output;
+mod schema;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{App, Settings};
+use crate::failure::Failure;
+
+/// A to-do list that works offline and syncs when there is a server.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add an item.
+    Add {
+        /// What is to be done; `-` reads one item per line from standard input.
+        text: String,
+    },
+    /// Show all items that are known here.
+    List,
+    /// Mark an item as done.
+    Done {
+        /// The item's id, or how it begins.
+        id: String,
+    },
+    /// Change the text of an item.
+    Edit {
+        /// The item's id, or how it begins.
+        id: String,
+        /// Its new text.
+        text: String,
+    },
+    /// Remove an item.
+    Rm {
+        /// The item's id, or how it begins.
+        id: String,
+    },
+    /// Show the list and follow what changes, until Ctrl-C.
+    Watch,
+    /// Exchange everything with the server.
+    Sync {
+        /// How long to try, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+        timeout: Duration,
+    },
+    /// Show how far this client and the server are.
+    Status,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Args { mut settings, command }: Args) -> Result<(), Failure> {
+    if matches!(command, Command::List) {
+        // Reading needs no network, and must not wait for it.
+        settings.server = None;
+    }
+    let app = App::open(settings).await?;
+    let outcome = match &command {
+        Command::Add { text } if text == "-" => commands::add_lines(&app).await,
+        Command::Add { text } => commands::add(&app, text).await,
+        Command::List => commands::list(&app),
+        Command::Done { id } => commands::done(&app, id).await,
+        Command::Edit { id, text } => commands::edit(&app, id, text).await,
+        Command::Rm { id } => commands::remove(&app, id).await,
+        Command::Watch => commands::watch(&app).await,
+        Command::Sync { timeout } => commands::sync(&app, *timeout).await,
+        Command::Status => commands::status(&app).await,
+    };
+    // Also after a failure: what is committed becomes durable, and the data directory is free again.
+    outcome.and(app.close().await)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

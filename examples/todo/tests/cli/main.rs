@@ -1,0 +1,9 @@
+//! Runs the built program as its users do.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod crash;
+mod offline;
+mod support;
+mod syncing;
+#[cfg(unix)]
+mod watching;
