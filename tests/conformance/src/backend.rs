@@ -24,7 +24,7 @@ pub use pull::*;
 pub use push::*;
 pub use repeat::*;
 
-/// Runs every case of the [`backend`](crate::backend) suite over a fixture, each as a test of its own with a fixture of
+/// Runs every case of the [`backend`](mod@crate::backend) suite over a fixture, each as a test of its own with a fixture of
 /// its own.
 #[macro_export]
 macro_rules! backend {
