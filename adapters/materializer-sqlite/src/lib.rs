@@ -54,6 +54,7 @@ mod materializer;
 mod schema;
 mod snapshot;
 mod state;
+mod step;
 mod undo;
 mod view;
 

@@ -5,7 +5,7 @@
 //!
 //! ```ignore
 //! struct MyFixture;
-//! impl MaterializerFixture for MyFixture { … }
+//! impl MaterializerFixture for MyFixture { /* … */ }
 //! livestore_conformance::materializer!(MyFixture);
 //! ```
 

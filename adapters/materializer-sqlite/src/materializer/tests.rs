@@ -1,7 +1,8 @@
 //! Failures of the storage, which only somebody with the connection at hand can cause.
 
 use livestore_traits::{
-    Args, ClientId, EventKind, EventName, EventSet, GlobalSeq, RebaseGeneration, SessionId,
+    Args, ClientId, Event, EventKind, EventName, EventSet, GlobalSeq, OnFailure, Position, RebaseGeneration,
+    SessionId,
 };
 
 use super::*;
