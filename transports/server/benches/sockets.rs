@@ -41,17 +41,41 @@ async fn serve() {
     let server = Server::builder(MemoryBackends::new()).bind("127.0.0.1:0").await.unwrap();
     let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{} {}", server.local_addr(), echo.local_addr().unwrap());
+    let published = tokio::sync::watch::Sender::new(());
     loop {
         let (stream, _) = echo.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let published = published.clone();
         tokio::spawn(async move {
-            let mut socket = ServerBuilder::new().accept(stream).await.unwrap().1;
-            while let Some(Ok(message)) = socket.next().await {
-                if message.is_binary() && socket.send(message).await.is_err() {
-                    return;
-                }
+            let (request, socket) = ServerBuilder::new().accept(stream).await.unwrap();
+            match request.uri().path() {
+                "/publish" => publish(socket, published).await,
+                "/subscribe" => subscribe(socket, published.subscribe()).await,
+                _ => answer(socket).await,
             }
         });
+    }
+}
+
+async fn answer(mut socket: WebSocketStream<TcpStream>) {
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_binary() && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn publish(mut socket: WebSocketStream<TcpStream>, published: tokio::sync::watch::Sender<()>) {
+    while let Some(Ok(_)) = socket.next().await {
+        published.send_replace(());
+    }
+}
+
+async fn subscribe(mut socket: WebSocketStream<TcpStream>, mut published: tokio::sync::watch::Receiver<()>) {
+    while published.changed().await.is_ok() {
+        if socket.send(Message::binary(vec![0; 250])).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -92,14 +116,19 @@ impl Drop for Served {
 async fn measure() {
     for clients in [1, 64] {
         let served = Served::start();
-        rate(&format!("echo of 250 bytes, {clients} clients"), clients, |_| echo(served.echo)).await;
+        rate(&format!("echo of 250 bytes, {clients} clients"), clients, |_| async {
+            Echo(bare(served.echo, "").await)
+        })
+        .await;
         rate(&format!("push to ack, {clients} clients, a store each"), clients, |n| {
             pusher(served.server, format!("store-{n}"), n)
         })
         .await;
     }
     for subscribers in [1, 100, 1000] {
-        fan_out(&Served::start(), subscribers).await;
+        let served = Served::start();
+        bare_fan_out(&served, subscribers).await;
+        fan_out(&served, subscribers).await;
     }
     idle_memory(&Served::start()).await;
     catch_up(&Served::start()).await;
@@ -140,11 +169,12 @@ trait Turn: Send + 'static {
 
 struct Echo(WebSocketStream<TcpStream>);
 
-async fn echo(at: SocketAddr) -> Echo {
+/// A WebSocket of the echo.
+async fn bare(at: SocketAddr, path: &str) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(at).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    let uri = format!("ws://{at}/").parse().unwrap();
-    Echo(ClientBuilder::from_uri(uri).connect_on(stream).await.unwrap().0)
+    let uri = format!("ws://{at}/{path}").parse().unwrap();
+    ClientBuilder::from_uri(uri).connect_on(stream).await.unwrap().0
 }
 
 impl Turn for Echo {
@@ -221,40 +251,68 @@ async fn subscriber(at: SocketAddr, store: &str) -> WebSocketStream<TcpStream> {
 }
 
 async fn fan_out(served: &Served, subscribers: usize) {
-    const ROUNDS: usize = 50;
-    let (received, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let mut sockets = Vec::new();
     for _ in 0..subscribers {
-        let mut socket = subscriber(served.server, "shared").await;
-        let received = received.clone();
-        tokio::spawn(async move {
-            while let Some(Ok(_head)) = socket.next().await {
-                let _body = socket.next().await;
-                let _ = received.send(Instant::now());
-            }
-        });
+        sockets.push(subscriber(served.server, "shared").await);
     }
     let mut pusher = Pusher {
         backend: backend(served.server, "shared"),
         client: ClientId::new("pusher").unwrap(),
         head: 0,
     };
+    // A page is two messages.
+    delivery(&format!("push to delivery, the last of {subscribers} subscribers"), sockets, 2, async || {
+        pusher.push(1).await;
+    })
+    .await;
+}
+
+async fn bare_fan_out(served: &Served, subscribers: usize) {
+    let mut sockets = Vec::new();
+    for _ in 0..subscribers {
+        sockets.push(bare(served.echo, "subscribe").await);
+    }
+    let mut publisher = bare(served.echo, "publish").await;
+    delivery(&format!("bare broadcast of 250 bytes to {subscribers}"), sockets, 1, async || {
+        publisher.send(Message::binary(vec![0])).await.unwrap();
+    })
+    .await;
+}
+
+/// Prints how long it takes from `publish` until the last socket has what it waits for.
+async fn delivery(
+    what: &str,
+    sockets: Vec<WebSocketStream<TcpStream>>,
+    messages: usize,
+    mut publish: impl AsyncFnMut(),
+) {
+    const ROUNDS: usize = 100;
+    let count = sockets.len();
+    let (received, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    for mut socket in sockets {
+        let received = received.clone();
+        tokio::spawn(async move {
+            loop {
+                for _ in 0..messages {
+                    let Some(Ok(_)) = socket.next().await else { return };
+                }
+                let _ = received.send(Instant::now());
+            }
+        });
+    }
     let mut last = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        pusher.push(1).await;
-        for arrival in 1..=subscribers {
+        publish().await;
+        for arrival in 1..=count {
             let at = timeout(FOR, arrivals.recv()).await.unwrap().unwrap();
-            if arrival == subscribers {
+            if arrival == count {
                 last.push(at - begun);
             }
         }
     }
     last.sort();
-    println!(
-        "push to delivery, the last of {subscribers} subscribers: p50 {:?}, worst {:?}",
-        last[ROUNDS / 2],
-        last[ROUNDS - 1]
-    );
+    println!("{what}: p50 {:?}, worst {:?}", last[ROUNDS / 2], last[ROUNDS - 1]);
 }
 
 async fn idle_memory(served: &Served) {
