@@ -58,7 +58,7 @@ fn plain_commit(database: &Database, next: &mut u64, count: u64) {
 fn commits(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a directory");
     for count in [1, 100] {
-        let mut group = c.benchmark_group(format!("commit of {count}"));
+        let mut group = c.benchmark_group(format!("redb: commit of {count}"));
         group.throughput(Throughput::Elements(count));
         let mut log = RedbEventlog::open(dir.path().join(format!("log-{count}.redb"))).expect("a log");
         let reader = log.reader().expect("a reader");
@@ -85,7 +85,7 @@ fn reads(c: &mut Criterion) {
     let database = Database::create(dir.path().join("plain.redb")).expect("a database");
     plain_commit(&database, &mut 0, LONG_LOG);
 
-    let mut group = c.benchmark_group("read of a long log");
+    let mut group = c.benchmark_group("redb: read of a long log");
     group.throughput(Throughput::Elements(LONG_LOG));
     group.bench_function("eventlog", |b| {
         b.iter(|| {

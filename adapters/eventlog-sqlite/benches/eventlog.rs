@@ -66,7 +66,7 @@ fn plain_commit(connection: &mut Connection, next: &mut i64, count: u64) {
 fn commits(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a directory");
     for count in [1, 100] {
-        let mut group = c.benchmark_group(format!("commit of {count}"));
+        let mut group = c.benchmark_group(format!("SQLite: commit of {count}"));
         group.throughput(Throughput::Elements(count));
         let mut log = SqliteEventlog::open(dir.path().join(format!("log-{count}.sqlite"))).expect("a log");
         let reader = log.reader().expect("a reader");
@@ -93,7 +93,7 @@ fn reads(c: &mut Criterion) {
     let mut connection = plain(&dir.path().join("plain.sqlite"));
     plain_commit(&mut connection, &mut 0, LONG_LOG);
 
-    let mut group = c.benchmark_group("read of a long log");
+    let mut group = c.benchmark_group("SQLite: read of a long log");
     group.throughput(Throughput::Elements(LONG_LOG));
     group.bench_function("eventlog", |b| {
         b.iter(|| {
