@@ -205,10 +205,13 @@ impl LeaderProcessor {
 
     /// Takes a change into the turn.
     fn add_to_turn(&mut self, change: Change) {
-        if change.rollback_to.is_some() {
+        if let Some(to) = change.rollback_to {
             self.rebases += 1;
-            // Whatever was pushed, was pushed under other numbers.
-            self.pusher.forget_pushed();
+            // Where only args were taken over, every event keeps the number it was pushed under.
+            let only_adopts = !change.adopted.is_empty() && change.append.iter().all(|event| event.is_own);
+            if !only_adopts {
+                self.pusher.forget_pushed_after(to.global);
+            }
         }
         if !change.adopted.is_empty() {
             self.turn.adopted.extend(change.adopted.iter().copied());

@@ -52,9 +52,9 @@ impl Pusher {
         }
     }
 
-    /// Pending has other numbers now than those it was pushed under.
-    pub(super) fn forget_pushed(&mut self) {
-        self.pushed_through = GlobalSeq::ROOT;
+    /// Pending events after `to` have other numbers now than those they were pushed under.
+    pub(super) fn forget_pushed_after(&mut self, to: GlobalSeq) {
+        self.pushed_through = self.pushed_through.min(to);
     }
 
     pub(super) const fn pushed_through(&self) -> GlobalSeq {
