@@ -13,6 +13,7 @@ use livestore_traits::{Cursor, Pull, PullMode, SyncBackend};
 use livestore_transport_http::{Encoding, HttpBackend, HttpConfig};
 use livestore_transport_ws::{WsBackend, WsConfig};
 use livestore_wire::{ClientFrame, HistoryForm, PushForm, ServerFrame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 fn push_json(parent: u64, count: u64) -> String {
@@ -47,6 +48,29 @@ async fn a_long_poll_that_hears_nothing_ends_with_an_empty_page() {
     let server = serve(limits).await;
     let page = get(server.local_addr(), "/stores/todo/pull?wait=1000s").await.json();
     assert_eq!((&page["through"], &page["caughtUp"]), (&0.into(), &true.into()));
+}
+
+/// A long poll holds a connection and a pull; a client that left must not hold them for as long as it asked.
+#[tokio::test]
+async fn a_long_poll_whose_client_leaves_ends() {
+    let mut limits = ServerLimits::DEFAULT;
+    limits.max_connections = 1;
+    limits.max_wait = Duration::from_secs(3600);
+    let server = serve(limits).await;
+    let at = server.local_addr();
+    let mut leaving = TcpStream::connect(at).await.unwrap();
+    leaving.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    leaving.read_exact(&mut [0; 12]).await.unwrap();
+    leaving.write_all(b"GET /stores/todo/pull?wait=3600s HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    drop(leaving);
+    // The only connection that is allowed is free again.
+    loop {
+        let mut next = TcpStream::connect(at).await.unwrap();
+        let _ = next.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        if next.read_exact(&mut [0; 12]).await.is_ok() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
