@@ -115,7 +115,7 @@ impl Backend {
             seq: GlobalSeq(parent + 1),
             parent: GlobalSeq(parent),
             name: name("e"),
-            args: livestore_traits::Args::parse("\"a\"").unwrap(),
+            args: livestore_traits::Args::parse("\"a\"").expect("JSON"),
             client_id: client_id("other"),
             session_id: session_id("other"),
             commit: None,

@@ -4,9 +4,12 @@
 //! A plain run looks at a bounded number of states of each scenario; `LIVESTORE_SEARCH=100` looks at a hundred times as
 //! many. A violation prints its schedule.
 
+mod actions;
 mod backend;
 mod check;
+mod leaders;
 mod search;
+mod sessions;
 mod state;
 #[path = "../support/mod.rs"]
 mod support;

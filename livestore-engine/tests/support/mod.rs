@@ -15,19 +15,19 @@ pub(crate) fn beginning() -> Instant {
 }
 
 pub(crate) fn client_id(text: &str) -> ClientId {
-    ClientId::new(text).unwrap()
+    ClientId::new(text).expect("a good id")
 }
 
 pub(crate) fn session_id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
+    SessionId::new(text).expect("a good id")
 }
 
 pub(crate) fn backend_id(text: &str) -> BackendId {
-    BackendId::new(text).unwrap()
+    BackendId::new(text).expect("a good id")
 }
 
 pub(crate) fn name(text: &str) -> EventName {
-    EventName::new(text).unwrap()
+    EventName::new(text).expect("a good name")
 }
 
 pub(crate) fn identity(client: &str) -> Identity {
