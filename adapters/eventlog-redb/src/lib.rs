@@ -16,7 +16,6 @@
 mod codec;
 mod damage;
 mod error;
-mod length;
 mod redb;
 mod tables;
 

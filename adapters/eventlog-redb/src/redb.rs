@@ -14,6 +14,7 @@
 //! closed opens in under a millisecond.
 
 use std::fs::OpenOptions;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -26,7 +27,6 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
 use crate::damage;
 use crate::error::{at_path, failed};
-use crate::length::DurableLength;
 use crate::tables;
 
 /// Bytes of the file that redb may keep in memory; its own default of 1 GiB is meant for servers.
@@ -61,10 +61,13 @@ impl RedbEventlog {
     fn open_file(path: &Path) -> Result<Self, EventlogError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(failed)?;
-        let probe = file.try_clone().map_err(failed)?;
-        // The backend locks the file, so that it is not looked at while somebody else writes it.
+        let checked = damage::check_length(file.try_clone().map_err(failed)?);
         let backend = FileBackend::new(file).map_err(failed)?;
-        damage::check_length(probe)?;
+        // A file that somebody is writing may look as if it ended early.
+        if checked.is_err() && !backend.try_lock_range(Bound::Unbounded, Bound::Unbounded).map_err(failed)? {
+            return Err(EventlogError::InUse);
+        }
+        checked?;
         Self::with_backend(backend)
     }
 
@@ -76,7 +79,7 @@ impl RedbEventlog {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = damage::catch(|| {
-            let database = builder.create_with_backend(DurableLength(backend)).map_err(failed)?;
+            let database = builder.create_with_backend(backend).map_err(failed)?;
             let tx = database.begin_write().map_err(failed)?;
             if tables::prepare(&tx)? {
                 tx.commit().map_err(failed)?;
