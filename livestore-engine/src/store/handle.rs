@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use livestore_traits::{BoxStream, EventlogError, LinkError, StoreId};
+use livestore_traits::{BoxStream, EventlogError, LinkError, SeqNum, StoreId};
 
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
@@ -127,7 +127,8 @@ impl Store {
         let _ = self.inner.leader.send(crate::runtime::LeaderMessage::Input(Input::SyncNow));
     }
 
-    /// Waits until everything committed before is confirmed and everything the backend had is here.
+    /// Waits until everything committed before is confirmed and everything the backend had is here, in
+    /// the state of every session.
     ///
     /// # Errors
     /// [`LinkError::Gone`] if the store stops before.
@@ -145,6 +146,12 @@ impl Store {
                 leader.pending_events == 0 && leader.activity == SyncActivity::CaughtUp
             };
             let leader = status.wait_for(is_synced).await.ok_or(LinkError::Gone)?;
+            for session in self.sessions() {
+                // The leader has everything first; who reads a session's state right after expects it there.
+                let arrived =
+                    session.wait_for(|session| has_arrived(session.upstream_head, leader.local_head)).await;
+                arrived.map_err(|_| LinkError::Gone)?;
+            }
             if self.sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {
                 return Ok(leader);
             }
@@ -199,6 +206,11 @@ impl Store {
         let others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::once(&self.inner.session).chain(others.iter()).cloned().collect()
     }
+}
+
+/// Whether a log that has reached `at` has the version `head`, or a later one in its place.
+fn has_arrived(at: SeqNum, head: SeqNum) -> bool {
+    at.position() >= head.position() && at.generation >= head.generation
 }
 
 async fn open_session(
