@@ -9,10 +9,10 @@
 //!
 //! | suite | for |
 //! | --- | --- |
-//! | [`backend`] | every [`SyncBackend`](livestore_traits::SyncBackend): backends, transports, wrappers |
-//! | [`eventlog`] | every [`Eventlog`](livestore_traits::Eventlog) |
-//! | [`materializer`] | every [`Materializer`](livestore_traits::Materializer) |
-//! | [`leader`] | every [`LeaderElection`](livestore_traits::LeaderElection) |
+//! | [`mod@backend`] | every [`SyncBackend`](livestore_traits::SyncBackend): backends, transports, wrappers |
+//! | [`mod@eventlog`] | every [`Eventlog`](livestore_traits::Eventlog) |
+//! | [`mod@materializer`] | every [`Materializer`](livestore_traits::Materializer) |
+//! | [`mod@leader`] | every [`LeaderElection`](livestore_traits::LeaderElection) |
 
 pub mod backend;
 pub mod eventlog;

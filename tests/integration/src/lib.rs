@@ -65,7 +65,6 @@ pub fn schema() -> MemorySchema<Notebook> {
 ///
 /// # Panics
 /// Never: the store id is good.
-#[must_use]
 pub fn notebook(storage: &MemoryStorage) -> StoreBuilder {
     let store_id = StoreId::new("notebook").expect("a good store id");
     Store::builder(store_id).eventlog(storage.open()).materializer(MemoryMaterializer::new(schema()))
