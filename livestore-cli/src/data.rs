@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -69,10 +70,19 @@ pub(crate) fn files_in(dir: &Path) -> Vec<(StoreKind, PathBuf)> {
 /// Which kind to open in `dir`: the one asked for, else the one that is there, else redb.
 ///
 /// # Errors
-/// If the data there is of another kind than the one asked for, or of both: an empty log would be served in place of a
-/// full one, and every client would take it for a new history.
+/// If the data there is of another kind than the one asked for, or of both, or its file is empty: an empty log would be
+/// served in place of a full one, and every client would take it for a new history.
 pub(crate) fn kind_in(dir: &Path, wanted: Option<StoreKind>) -> Result<StoreKind, CommandError> {
-    let found: Vec<StoreKind> = files_in(dir).into_iter().map(|(kind, _)| kind).collect();
+    let files = files_in(dir);
+    if let Some((_, file)) =
+        files.iter().find(|(_, file)| fs::metadata(file).is_ok_and(|file| file.len() == 0))
+    {
+        return Err(CommandError::new(format!("{} is empty, as after a copy that failed", file.display()))
+            .hint(
+                "put a copy in service with `livestore restore`, or remove the file to start without data",
+            ));
+    }
+    let found: Vec<StoreKind> = files.into_iter().map(|(kind, _)| kind).collect();
     match (wanted, found.as_slice()) {
         (None, []) => Ok(StoreKind::Redb),
         (None, [found]) => Ok(*found),
@@ -86,6 +96,20 @@ pub(crate) fn kind_in(dir: &Path, wanted: Option<StoreKind>) -> Result<StoreKind
     }
 }
 
+/// Runs what opens data files.
+///
+/// redb panics over some damaged files. Its backend turns that into an error, which says all there is to say; the report
+/// of the panic goes to the log.
+pub(crate) fn opening<T>(open: impl FnOnce() -> Result<T, CommandError>) -> Result<T, CommandError> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|report| tracing::debug!("{report}")));
+    let opened = panic::catch_unwind(AssertUnwindSafe(open));
+    panic::set_hook(hook);
+    opened.unwrap_or_else(|_| {
+        Err(CommandError::new("the data cannot be opened, and this is a bug").hint("--log debug says where"))
+    })
+}
+
 /// Why a data dir cannot be opened, with what to do about it.
 pub(crate) fn open_failed(error: OpenError) -> CommandError {
     let hint = match &error {
@@ -94,7 +118,7 @@ pub(crate) fn open_failed(error: OpenError) -> CommandError {
             "move the file away and put a copy in service with `livestore restore`, or start empty"
         }
         OpenError::Format { .. } => "use the version of livestore that wrote it",
-        _ => "check that the directory exists, that you may write to it, and that the disk is not full",
+        _ => "check the directory, its permissions, and the space on its disk",
     };
     CommandError::new(chain(&error)).hint(hint)
 }

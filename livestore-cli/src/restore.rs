@@ -34,11 +34,13 @@ pub(crate) fn run(args: &RestoreArgs) -> Result<(), CommandError> {
         .hint("move it away first, or choose another directory with --data-dir"));
     }
     let (kind, copy) = find_copy(&args.from)?;
-    let restored = match kind {
-        StoreKind::Redb => livestore_backend_redb::restore(&copy, &args.data_dir),
-        StoreKind::Sqlite => livestore_backend_sqlite::restore(&copy, &args.data_dir),
-    };
-    let restored = restored.map_err(|error| CommandError::new("nothing was restored").caused_by(error))?;
+    let restored = data::opening(|| {
+        let restored = match kind {
+            StoreKind::Redb => livestore_backend_redb::restore(&copy, &args.data_dir),
+            StoreKind::Sqlite => livestore_backend_sqlite::restore(&copy, &args.data_dir),
+        };
+        restored.map_err(|error| CommandError::new("nothing was restored").caused_by(error))
+    })?;
     report(&copy, &args.data_dir, &restored);
     Ok(())
 }
@@ -46,19 +48,21 @@ pub(crate) fn run(args: &RestoreArgs) -> Result<(), CommandError> {
 /// The one data file that the copy is, or has in it.
 fn find_copy(from: &Path) -> Result<(StoreKind, PathBuf), CommandError> {
     let unreadable = |error| CommandError::new(format!("{} cannot be read", from.display())).caused_by(error);
-    if !fs::metadata(from).map_err(unreadable)?.is_dir() {
-        let kind = StoreKind::of_file(from).map_err(unreadable)?;
-        let kind = kind.ok_or_else(|| {
-            CommandError::new(format!("{} is damaged or is no livestore data", from.display()))
-                .hint("--from takes a redb or SQLite file of a server, or its data dir")
-        })?;
-        return Ok((kind, from.to_owned()));
+    let copy =
+        if fs::metadata(from).map_err(unreadable)?.is_dir() { only_file_in(from)? } else { from.to_owned() };
+    match StoreKind::of_file(&copy).map_err(unreadable)? {
+        Some(kind) => Ok((kind, copy)),
+        None => Err(CommandError::new(format!("{} is damaged or is no livestore data", copy.display()))
+            .hint("--from takes a server's data dir, or the redb or SQLite file in it")),
     }
-    match data::files_in(from).as_slice() {
-        [] => Err(CommandError::new(format!("there is no livestore data in {}", from.display()))
-            .hint("--from takes a server's data dir, or the data file itself")),
-        [copy] => Ok(copy.clone()),
-        _ => Err(CommandError::new(format!("{} has both redb and sqlite data", from.display()))
+}
+
+fn only_file_in(dir: &Path) -> Result<PathBuf, CommandError> {
+    match data::files_in(dir).as_slice() {
+        [(_, copy)] => Ok(copy.clone()),
+        [] => Err(CommandError::new(format!("there is no livestore data in {}", dir.display()))
+            .hint("--from takes a server's data dir, or the redb or SQLite file in it")),
+        _ => Err(CommandError::new(format!("{} has both redb and sqlite data", dir.display()))
             .hint("name one of the files with --from")),
     }
 }

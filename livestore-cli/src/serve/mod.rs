@@ -2,30 +2,35 @@
 //!
 //! ```text
 //! open the data ─► listen ─► say so ─► serve ── first signal ──► drain ─► close the data ─► exit 0
-//!                                                                └──── second signal ────► exit 130
+//!      ▲                                 │                       └──── second signal ────► exit 130
+//!      └── a failed write closed it ─────┘
 //! ```
 
 mod limits;
+mod opened;
 mod outage;
 mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use livestore_backend_memory::MemoryBackends;
-use livestore_backend_redb::{RedbBackends, RedbConfig};
-use livestore_backend_sqlite::{SqliteBackends, SqliteConfig};
+use livestore_backend_redb::Stats;
 use livestore_server::Server;
-use livestore_traits::BackendProvider;
 
 use crate::data::{self, StoreKind};
 use crate::error::CommandError;
 use crate::terminal::say;
+use crate::units::Time;
 use limits::{LogLimits, RedbOptions, ServeLimits, SqliteOptions};
-use outage::ReportOutages;
+use opened::Data;
+use outage::{Noticing, Outages};
 use signals::Signals;
 
+/// The first pause between two tries to open the data again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_REOPEN_PAUSE: Duration = Duration::from_secs(60);
 /// What a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
@@ -62,78 +67,101 @@ pub(crate) struct ServeArgs {
     sqlite: SqliteOptions,
 }
 
-/// The opened data, and what to say about it.
-struct Data {
-    provider: Arc<dyn BackendProvider>,
-    place: String,
-}
-
-pub(crate) fn run(args: ServeArgs) -> Result<(), CommandError> {
+pub(crate) fn run(args: &ServeArgs) -> Result<(), CommandError> {
     args.log_limits.check(&args.limits)?;
-    let data = open(&args)?;
-    let runtime = crate::runtime()?;
-    runtime.block_on(serve(args, data))
+    let data = data::opening(|| Data::open(args))?;
+    crate::runtime()?.block_on(serve(args, data))
 }
 
-fn open(args: &ServeArgs) -> Result<Data, CommandError> {
-    let log = args.log_limits.config();
-    let kind = if args.memory { None } else { Some(data::kind_in(&args.data_dir, args.store)?) };
-    args.redb.check(kind)?;
-    args.sqlite.check(kind)?;
-    let provider: Arc<dyn BackendProvider> = match kind {
-        None => Arc::new(MemoryBackends::with_config(log)),
-        Some(StoreKind::Redb) => {
-            let config = RedbConfig { log, ..args.redb.config() };
-            Arc::new(RedbBackends::open(&args.data_dir, config).map_err(data::open_failed)?)
-        }
-        Some(StoreKind::Sqlite) => {
-            let config = SqliteConfig { log, ..args.sqlite.config() };
-            Arc::new(SqliteBackends::open(&args.data_dir, config).map_err(data::open_failed)?)
-        }
-    };
-    let place = kind
-        .map_or_else(|| "in memory only, gone when it stops".to_owned(), |kind| place(kind, &args.data_dir));
-    Ok(Data { provider, place })
-}
-
-fn place(kind: StoreKind, dir: &Path) -> String {
-    format!("in {}, synced to disk before a push is acknowledged", kind.file_in(dir).display())
-}
-
-async fn serve(args: ServeArgs, data: Data) -> Result<(), CommandError> {
+async fn serve(args: &ServeArgs, data: Data) -> Result<(), CommandError> {
     let mut signals = Signals::new()
         .map_err(|error| CommandError::new("signals cannot be listened to").caused_by(error))?;
-    let limits = args.limits.limits();
-    let shutdown_timeout = limits.shutdown_timeout;
-    let server = Server::builder(ReportOutages::new(data.provider))
-        .limits(limits)
-        .public_history(args.public_history)
-        .bind(&args.listen)
-        .await
-        .map_err(|error| bind_failed(&args.listen, error))?;
-    introduce(server.local_addr(), &data.place);
-
-    let signal = signals.next().await;
-    say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
-    let stop = async {
-        let in_time = server.shutdown().await;
-        // Closing the data writes what was handed over and waits for its thread.
-        let closed = tokio::task::spawn_blocking(move || drop(server)).await;
-        in_time && closed.is_ok()
-    };
-    tokio::select! {
-        in_time = stop => {
-            if !in_time {
-                let shutdown_timeout = crate::units::Time(shutdown_timeout);
-                say(format_args!("after {shutdown_timeout}, what was still in flight was dropped"));
+    let outages = Arc::new(Outages::default());
+    let mut running = Running::start(args, &args.listen, data, &outages).await?;
+    let addr = running.server.local_addr();
+    introduce(addr, &args.place()?);
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            () = running.storage_closed(&outages) => {
+                running.stop().await;
+                let data = tokio::select! {
+                    data = open_again(args) => data,
+                    _ = signals.next() => {
+                        say("stopped");
+                        return Ok(());
+                    }
+                };
+                running = Running::start(args, &addr.to_string(), data, &outages).await?;
+                continue;
             }
-            say("stopped");
-            Ok(())
+        };
+        say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
+        tokio::select! {
+            in_time = running.stop() => {
+                if !in_time {
+                    let limit = Time(args.limits.limits().shutdown_timeout);
+                    say(format_args!("after {limit}, what was still in flight was dropped"));
+                }
+                say("stopped");
+                return Ok(());
+            }
+            _ = signals.next() => {
+                say("stopped at once; every acknowledged event is safe");
+                std::process::exit(INTERRUPTED)
+            }
         }
-        _ = signals.next() => {
-            say("stopped at once; every acknowledged event is safe");
-            std::process::exit(INTERRUPTED)
+    }
+}
+
+/// A server on opened data.
+struct Running {
+    server: Server,
+    stats: Box<dyn Fn() -> Stats + Send + Sync>,
+}
+
+impl Running {
+    async fn start(
+        args: &ServeArgs,
+        listen: &str,
+        data: Data,
+        outages: &Arc<Outages>,
+    ) -> Result<Self, CommandError> {
+        let server = Server::builder(Noticing::new(data.provider, outages.clone()))
+            .limits(args.limits.limits())
+            .public_history(args.public_history)
+            .bind(listen)
+            .await
+            .map_err(|error| bind_failed(listen, error))?;
+        Ok(Self { server, stats: data.stats })
+    }
+
+    /// Waits until the storage has closed itself over a failure.
+    async fn storage_closed(&self, outages: &Outages) {
+        while (self.stats)().failure.is_none() {
+            outages.failed().await;
         }
+    }
+
+    /// Drains and closes the data. Returns whether all was done in time.
+    async fn stop(self) -> bool {
+        let in_time = self.server.shutdown().await;
+        // Closing the data writes what was handed over and waits for its thread.
+        let closed = tokio::task::spawn_blocking(move || drop(self)).await;
+        in_time && closed.is_ok()
+    }
+}
+
+/// Opens the data after it closed itself; tries for as long as it takes.
+async fn open_again(args: &ServeArgs) -> Data {
+    let mut pause = REOPEN_PAUSE;
+    loop {
+        match data::opening(|| Data::open(args)) {
+            Ok(data) => return data,
+            Err(error) => tracing::error!("not serving, trying again in {}: {error}", Time(pause)),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_REOPEN_PAUSE);
     }
 }
 

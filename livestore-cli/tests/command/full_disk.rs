@@ -1,0 +1,67 @@
+//! A storage that cannot be written refuses pushes, and nothing else.
+
+use std::process::Command;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::{Server, path, try_get, try_push};
+
+/// Pushes until one is refused. Returns how many were accepted, and the refusal.
+fn fill(server: &Server) -> (u64, (u16, Value)) {
+    let text = "x".repeat(100_000);
+    (0..1000)
+        .map(|parent| (parent, server.push("notes", parent, &text)))
+        .find(|(_, (status, _))| *status != 200)
+        .expect("the storage never became full")
+}
+
+/// How often the log tells of the outage.
+fn times_told(stderr: &str) -> usize {
+    stderr.matches("the storage cannot be written").count()
+}
+
+#[test]
+fn a_full_sqlite_file_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--store", "sqlite", "--max-file-bytes", "1MiB"]);
+    let (accepted, (status, refusal)) = fill(&server);
+    assert_eq!((status, refusal["message"].as_str()), (500, Some("the sqlite backend failed")));
+    for _ in 0..3 {
+        let (status, refusal) = server.push("notes", accepted, &"x".repeat(100_000));
+        assert!(matches!(status, 500 | 503), "{refusal}");
+        assert_eq!(server.events("notes").len() as u64, accepted);
+    }
+    assert_eq!(server.get("/health").0, 200);
+    let ended = server.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(times_told(&ended.stderr), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn a_redb_file_that_cannot_grow_is_opened_again_and_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    // Writes beyond the limit fail, as on a full disk, once the signal that they would raise is ignored.
+    let limited = r#"trap '' XFSZ; ulimit -f 4096; exec "$0" serve --listen 127.0.0.1:0 --data-dir "$1""#;
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_livestore"), path(dir.path())]).env_remove("RUST_LOG");
+    let server = Server::spawn(command);
+    let (accepted, (status, refusal)) = fill(&server);
+    assert_eq!((status, refusal["message"].as_str()), (500, Some("the redb backend failed")));
+    // While it is being opened again nobody listens.
+    let answer = loop {
+        match try_get(server.addr, "/stores/notes/pull?after=0") {
+            Ok((200, page)) => break page,
+            Ok(_) | Err(_) => thread::yield_now(),
+        }
+    };
+    assert_eq!(answer["events"][0]["seq"], 1);
+    assert_eq!(server.events("notes").len() as u64, accepted);
+    match try_push(server.addr, "notes", accepted, &"x".repeat(100_000)) {
+        Ok((500 | 503, _)) | Err(_) => {}
+        Ok((status, answer)) => panic!("{status}: {answer}"),
+    }
+    let ended = server.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(times_told(&ended.stderr), 1, "{}", ended.stderr);
+}

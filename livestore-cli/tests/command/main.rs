@@ -1,0 +1,11 @@
+//! The `livestore` command as a process, as people and service managers run it.
+
+#![cfg(unix)]
+
+mod crash;
+mod demo;
+mod full_disk;
+mod refusals;
+mod restore;
+mod serve;
+mod support;
