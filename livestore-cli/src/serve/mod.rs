@@ -11,7 +11,7 @@ mod opened;
 mod outage;
 mod signals;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,41 +77,48 @@ async fn serve(args: &ServeArgs, data: Data) -> Result<(), CommandError> {
     let mut signals = Signals::new()
         .map_err(|error| CommandError::new("signals cannot be listened to").caused_by(error))?;
     let outages = Arc::new(Outages::default());
-    let mut running = Running::start(args, &args.listen, data, &outages).await?;
-    let addr = running.server.local_addr();
-    introduce(addr, &args.place()?);
-    loop {
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            () = running.storage_closed(&outages) => {
-                running.stop().await;
-                let data = tokio::select! {
-                    data = open_again(args) => data,
-                    _ = signals.next() => {
-                        say("stopped");
-                        return Ok(());
-                    }
-                };
-                running = Running::start(args, &addr.to_string(), data, &outages).await?;
-                continue;
-            }
-        };
-        say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
+    let listener = listen(&args.listen).await?;
+    let mut running = Running::start(args, &listener, data, &outages)?;
+    introduce(running.server.local_addr(), &args.place()?);
+    let signal = loop {
         tokio::select! {
-            in_time = running.stop() => {
-                if !in_time {
-                    let limit = Time(args.limits.limits().shutdown_timeout);
-                    say(format_args!("after {limit}, what was still in flight was dropped"));
-                }
+            signal = signals.next() => break signal,
+            () = running.storage_closed(&outages) => {}
+        }
+        running.stop().await;
+        let data = tokio::select! {
+            data = open_again(args) => data,
+            _ = signals.next() => {
                 say("stopped");
                 return Ok(());
             }
-            _ = signals.next() => {
-                say("stopped at once; every acknowledged event is safe");
-                std::process::exit(INTERRUPTED)
+        };
+        running = Running::start(args, &listener, data, &outages)?;
+    };
+    say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
+    // From now on connections are refused, instead of waiting for a server that will not come back.
+    drop(listener);
+    tokio::select! {
+        in_time = running.stop() => {
+            if !in_time {
+                let limit = Time(args.limits.limits().shutdown_timeout);
+                say(format_args!("after {limit}, what was still in flight was dropped"));
             }
+            say("stopped");
+            Ok(())
+        }
+        _ = signals.next() => {
+            say("stopped at once; every acknowledged event is safe");
+            std::process::exit(INTERRUPTED)
         }
     }
+}
+
+/// The listener outlives the servers on it: while the data is opened again, connections wait instead of being refused,
+/// and nobody else can take the port.
+async fn listen(addr: &str) -> Result<TcpListener, CommandError> {
+    let listener = tokio::net::TcpListener::bind(addr).await.and_then(tokio::net::TcpListener::into_std);
+    listener.map_err(|error| listen_failed(addr, error))
 }
 
 /// A server on opened data.
@@ -121,18 +128,18 @@ struct Running {
 }
 
 impl Running {
-    async fn start(
+    fn start(
         args: &ServeArgs,
-        listen: &str,
+        listener: &TcpListener,
         data: Data,
         outages: &Arc<Outages>,
     ) -> Result<Self, CommandError> {
-        let server = Server::builder(Noticing::new(data.provider, outages.clone()))
+        let builder = Server::builder(Noticing::new(data.provider, outages.clone()))
             .limits(args.limits.limits())
-            .public_history(args.public_history)
-            .bind(listen)
-            .await
-            .map_err(|error| bind_failed(listen, error))?;
+            .public_history(args.public_history);
+        let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        let server = listener.and_then(|listener| builder.listen(listener));
+        let server = server.map_err(|error| listen_failed(&args.listen, error))?;
         Ok(Self { server, stats: data.stats })
     }
 
@@ -165,7 +172,7 @@ async fn open_again(args: &ServeArgs) -> Data {
     }
 }
 
-fn bind_failed(listen: &str, error: std::io::Error) -> CommandError {
+fn listen_failed(listen: &str, error: std::io::Error) -> CommandError {
     let hint = match error.kind() {
         std::io::ErrorKind::AddrInUse => "stop the program that uses it, or choose another one with --listen",
         std::io::ErrorKind::PermissionDenied => "choose a port above 1023 with --listen",

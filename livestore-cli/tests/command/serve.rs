@@ -117,7 +117,7 @@ fn a_bound_that_is_set_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &["--max-event-bytes", "1KiB", "--max-frame-bytes", "16KiB"]);
     let (status, store) = server.get("/stores/notes");
-    assert_eq!((status, &store["capabilities"]["limits"]["max_event_bytes"]), (200, &1024.into()), "{store}");
+    assert_eq!((status, &store["capabilities"]["limits"]["maxEventBytes"]), (200, &1024.into()), "{store}");
     assert_eq!(server.push("notes", 0, &"x".repeat(2000)).0, 422);
     assert_eq!(server.push("notes", 0, &"x".repeat(20_000)).0, 413);
     assert_eq!(server.push("notes", 0, "x").0, 200);

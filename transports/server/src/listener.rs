@@ -55,7 +55,14 @@ impl ServerBuilder {
     /// # Errors
     /// What the operating system says, for example that the port is in use.
     pub async fn bind(self, addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let listener = TcpListener::bind(addr).await?;
+        self.listen(TcpListener::bind(addr).await?)
+    }
+
+    /// Serves on a listener that exists, for example one that a service manager made or that outlives the server.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn listen(self, listener: TcpListener) -> io::Result<Server> {
         let local_addr = listener.local_addr()?;
         let service = self.into_service();
         let running = service.shared.lifecycle.enter();
