@@ -19,7 +19,7 @@ use crate::search::{Violation, search, walk};
 use crate::world::{Mutation, Scenario};
 
 /// States of each scenario in a plain run.
-const STATES: usize = 2500;
+const STATES: usize = 5000;
 /// Random walks of each scenario in a plain run, and their steps.
 const WALKS: (usize, usize) = (60, 120);
 

@@ -17,7 +17,7 @@ use livestore_traits::{
 
 use super::LeaderProcessor;
 use super::pull::is_same;
-use super::push::{mark_unit_ends, outgoing};
+use super::push::{Batch, cut_batch};
 use crate::processor::config::Diverged;
 use crate::processor::effect::{Effect, ReadPurpose, StopReason};
 use crate::sync::Payload;
@@ -251,36 +251,28 @@ impl LeaderProcessor {
 
     /// Pushes confirmed events of ours to the new history, in batches.
     fn reseed(&mut self, events: Vec<Event>) {
-        let upstream_head = self.state.upstream_head.position();
-        let limits = self.limits;
+        let upstream_head = self.state.upstream_head;
         let Some(history) = &mut self.history else { return };
         let Some(last) = events.last().map(|event| event.num) else { return self.take_over() };
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        for event in
-            events.iter().filter(|event| event.num.is_synced() && event.num.position() <= upstream_head)
-        {
-            bytes += event.encoded_len();
-            if batch.len() == limits.max_batch_events || (bytes > limits.max_batch_bytes && !batch.is_empty())
-            {
-                break;
+        let is_confirmed = |event: &&Event| event.num.global <= upstream_head.global;
+        match cut_batch(events.iter().take_while(is_confirmed), &self.limits) {
+            Batch::Events(batch) if batch.is_empty() && last.global > upstream_head.global => {
+                self.take_over()
             }
-            batch.push((outgoing(event), event.num));
-        }
-        // Whole units, unless one alone is larger than a push may be.
-        let cut =
-            batch.iter().rposition(|(event, _)| event.unit_end).unwrap_or(batch.len().saturating_sub(1));
-        batch.truncate(cut + 1);
-        if let Some((_, pushed)) = batch.last() {
-            let parent = history.shared.global;
-            history.stage = Stage::Reseeding { pushed: *pushed };
-            let mut batch: Vec<SyncedEvent> = batch.into_iter().map(|(event, _)| event).collect();
-            mark_unit_ends(&mut batch);
-            self.push_events(parent, batch, false);
-        } else if last.position() >= upstream_head {
-            self.take_over();
-        } else {
-            history.at = last;
-            self.read_history(ReadPurpose::Reseed);
+            Batch::Events(batch) if batch.is_empty() => {
+                history.at = last;
+                self.read_history(ReadPurpose::Reseed);
+            }
+            Batch::Events(batch) => {
+                let end = batch.last().map(|event| event.seq);
+                let is_end = |event: &&Event| event.num.is_synced() && Some(event.num.global) == end;
+                let pushed = events.iter().find(is_end).map_or(history.shared, |event| event.num);
+                history.stage = Stage::Reseeding { pushed };
+                let parent = history.shared.global;
+                self.push_events(parent, batch, false);
+            }
+            // It will never take all of our history, so the rest is archived instead.
+            Batch::UnitTooLarge(_) => self.sort(),
         }
     }
 

@@ -282,14 +282,14 @@ impl LeaderProcessor {
 }
 
 /// What the front of pending makes.
-enum Batch {
+pub(super) enum Batch {
     Events(Vec<SyncedEvent>),
     /// The first unit alone breaks the limits; this is its first event.
     UnitTooLarge(SyncedEvent),
 }
 
 /// Cuts whole units off the front of pending, as many as fit.
-fn cut_batch<'a>(pending: impl IntoIterator<Item = &'a Event>, limits: &Limits) -> Batch {
+pub(super) fn cut_batch<'a>(pending: impl IntoIterator<Item = &'a Event>, limits: &Limits) -> Batch {
     let mut events: Vec<SyncedEvent> = Vec::new();
     let (mut bytes, mut whole_units, mut first) = (0, 0, None);
     for event in pending {
@@ -314,7 +314,7 @@ fn cut_batch<'a>(pending: impl IntoIterator<Item = &'a Event>, limits: &Limits) 
 }
 
 /// A unit that ends with client-only events ends, for the backend, with its last synced one.
-pub(super) fn mark_unit_ends(events: &mut [SyncedEvent]) {
+fn mark_unit_ends(events: &mut [SyncedEvent]) {
     let unit = |event: &SyncedEvent| (event.session_id.clone(), event.commit.map(|commit| commit.n));
     for index in 0..events.len() {
         let ends = match events.get(index + 1) {
@@ -326,7 +326,7 @@ pub(super) fn mark_unit_ends(events: &mut [SyncedEvent]) {
 }
 
 /// A log's event as the backend takes it.
-pub(super) fn outgoing(event: &Event) -> SyncedEvent {
+fn outgoing(event: &Event) -> SyncedEvent {
     SyncedEvent {
         seq: event.num.global,
         parent: event.parent().global,

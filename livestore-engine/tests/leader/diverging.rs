@@ -1,0 +1,131 @@
+//! What a leader does when the backend's history is not the one it knows.
+
+use livestore_engine::processor::{Diverged, SyncActivity};
+use livestore_traits::{GlobalSeq, PullError, PushError, SyncedEvent};
+
+use crate::bench::{Bench, foreign, own};
+
+/// A leader with `e1=x e2=a e2.1=c` confirmed and `e3=b` pending, whose pull then finds another backend.
+fn diverged(policy: Diverged) -> (Bench, Vec<String>) {
+    let mut bench = Bench::new(|config| config.diverged = policy);
+    bench.page(0, [foreign(1, "x")]);
+    bench.attach("s1", "e1");
+    bench.push("s1", 1, "e1", 1, "aC");
+    bench.acknowledge(1, 2);
+    bench.push("s1", 2, "e2.1", 2, "b");
+    bench.backend = "restored";
+    let lines = bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    (bench, lines)
+}
+
+#[test]
+fn a_reset_keeps_what_both_histories_share_and_what_is_not_confirmed() {
+    let (mut bench, lines) = diverged(Diverged::Reset);
+    assert_eq!(lines, ["pull 1 after e0"]);
+    assert_eq!(bench.leader.status().activity, SyncActivity::Comparing);
+    let lines = bench.page(0, [foreign(1, "x")]);
+    assert_eq!(lines[1], "log reset at e1 + e1.1r1=c e2r1=b, settled e1.1r1, s1 lost 1");
+    assert_eq!(lines[2], "s1 ← rebase e3 to e1 + e1.1r1=c e2r1=b, settled e1.1r1, lost 1");
+    assert_eq!(bench.log.archived.len(), 3);
+    assert!(bench.wait().1[0].ends_with("after e1"));
+    assert_eq!(bench.page(1, []).last().unwrap(), "push 3 after e1: e2=b");
+}
+
+#[test]
+fn a_reset_ends_at_the_first_difference() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    let lines = bench.page(0, [foreign(1, "y"), foreign(2, "z")]);
+    assert_eq!(lines[1], "log reset at e0 + e0.1r1=c e1r1=b, settled e0.1r1, s1 lost 1");
+    bench.wait();
+    let lines = bench.page(0, [foreign(1, "y"), foreign(2, "z")]);
+    assert_eq!(lines[0], "log back to e0.1r1 + e1r2=y e2r2=z e3r2=b, settled e2r2");
+}
+
+#[test]
+fn a_backend_that_only_has_another_name_is_taken_over() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    let lines = bench.page(0, [foreign(1, "x"), own(2, 1, "a")]);
+    assert!(lines.contains(&"log, settled e2.1".to_owned()), "{lines:?}");
+    assert!(bench.log.archived.is_empty());
+    assert!(bench.wait().1[0].ends_with("after e2"));
+    assert_eq!(bench.page(2, []).last().unwrap(), "push 3 after e2: e3=b");
+}
+
+#[test]
+fn reseeding_pushes_the_confirmed_history_again() {
+    let (mut bench, _) = diverged(Diverged::Reseed);
+    let lines = bench.page(0, []);
+    assert_eq!(lines, ["push 3 after e0: e1=x e2=a"]);
+    assert_eq!(bench.acknowledge(3, 2), ["stop pulling", "log, settled e2.1"]);
+    bench.wait();
+    assert_eq!(bench.page(2, []).last().unwrap(), "push 4 after e2: e3=b");
+}
+
+#[test]
+fn reseeding_begins_anew_when_its_push_fails_and_resets_when_it_is_refused() {
+    let (mut bench, _) = diverged(Diverged::Reseed);
+    bench.page(0, []);
+    assert_eq!(bench.ahead(3, 1, None), ["stop pulling"]);
+    assert!(bench.wait().1[0].ends_with("after e0"));
+    assert_eq!(bench.page(0, [foreign(1, "x")]), ["push 4 after e1: e2=a"]);
+    let lines = bench.refuse(4, PushError::ClientIdTaken);
+    assert_eq!(lines[1], "log reset at e1 + e1.1r1=c e2r1=b, settled e1.1r1, s1 lost 1");
+}
+
+#[test]
+fn shutting_down_makes_durable_first_what_sessions_have_pushed() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Shutdown);
+    bench.page(0, [foreign(1, "x")]);
+    bench.attach("s1", "e1");
+    let push = bench.push_input("s1", 1, "e1", 1, "a");
+    bench.queue(push);
+    let lines = bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    assert_eq!(lines[0], "log + e2=a, settled e1, s1 through 1");
+    assert!(lines.contains(&"stop".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn ignoring_stops_syncing_and_nothing_else() {
+    let (mut bench, lines) = diverged(Diverged::Ignore);
+    assert_eq!(lines, ["stop pulling"]);
+    assert_eq!(bench.leader.status().activity, SyncActivity::Off);
+    assert_eq!(
+        bench.push("s1", 3, "e3", 3, "d"),
+        ["log + e4=d, settled e2.1, s1 through 3", "s1 ← accepted 3: e3 to e4, settled e2.1"]
+    );
+    assert_eq!(bench.leader.poll_timeout(), None);
+}
+
+#[test]
+fn a_head_below_the_parent_of_a_push_is_a_divergence() {
+    let mut bench = Bench::caught_up();
+    bench.page(0, [foreign(1, "x"), foreign(2, "y")]);
+    bench.attach("s1", "e2");
+    bench.push("s1", 1, "e2", 1, "a");
+    assert_eq!(bench.ahead(1, 1, None), ["pull 1 after e0"]);
+    assert_eq!(bench.leader.status().activity, SyncActivity::Comparing);
+}
+
+/// Compared with the head as it is when the answer comes, an honest backend was taken for another one.
+#[test]
+fn a_head_below_ours_is_none_if_the_push_began_before_it() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a");
+    bench.page(0, [foreign(1, "x"), foreign(2, "y")]);
+    assert_eq!(bench.ahead(1, 1, None), ["push 2 after e2: e3=a"]);
+}
+
+/// A backend that says so whatever we do was compared with as fast as it could answer.
+#[test]
+fn a_backend_that_diverges_again_and_again_is_not_asked_at_once() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    let all: Vec<SyncedEvent> = vec![foreign(1, "x"), own(2, 1, "a")];
+    for _ in 0..3 {
+        let lines = bench.page(0, all.clone());
+        assert!(!lines.iter().any(|line| line.starts_with("pull")), "{lines:?}");
+        bench.wait();
+        bench.pull_ends(Some(PullError::Diverged("again".to_owned())));
+    }
+    assert_eq!(bench.leader.status().upstream_head.global, GlobalSeq(2));
+}

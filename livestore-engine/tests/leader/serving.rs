@@ -1,0 +1,204 @@
+//! The leader's sessions: attaching, their pushes, and the stream of items.
+
+use livestore_engine::processor::{Input, LeaderConfig, PullId};
+use livestore_traits::{LogCommit, SessionMessage, SessionPush};
+
+use crate::bench::{Bench, foreign, num};
+
+#[test]
+fn a_session_is_told_what_follows_its_cursor() {
+    let mut bench = Bench::caught_up();
+    bench.page(0, [foreign(1, "x"), foreign(2, "y")]);
+    assert_eq!(
+        bench.attach("s1", "e1"),
+        ["s1 attached, 0 persisted, gone []", "s1 ← advance e1 + e2=y, settled e2"]
+    );
+}
+
+#[test]
+fn of_two_sessions_that_push_at_once_the_second_hears_of_the_first_and_pushes_again() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    let second = bench.push_input("s2", 1, "e0", 1, "b");
+    let first = bench.push_input("s1", 1, "e0", 1, "a");
+    bench.queue(first);
+    let lines = bench.give(second);
+    assert_eq!(
+        lines,
+        [
+            "log + e1=a, settled e0, s1 through 1",
+            "s1 ← accepted 1: e0 to e1, settled e0",
+            "s2 ← refused 1",
+            "s2 ← advance e0 + e1=a, settled e0",
+            "push 1 after e0: e1=a",
+        ]
+    );
+    assert_eq!(bench.push("s2", 2, "e1", 1, "b")[1], "s2 ← accepted 2: e1 to e2, settled e0");
+}
+
+#[test]
+fn pushes_that_wait_share_one_commit() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    let first = bench.push_input("s1", 1, "e0", 1, "a");
+    let second = bench.push_input("s2", 1, "e1", 1, "b");
+    bench.queue(first);
+    assert_eq!(bench.give(second)[0], "log + e1=a e2=b, settled e0, s1 through 1, s2 through 1");
+}
+
+/// The leader crashed when the push was durable and before anybody was told.
+#[test]
+fn a_session_that_attaches_to_the_next_leader_hears_what_was_persisted() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a b");
+    let (mut next, first) = Bench::on(bench.log.clone(), LeaderConfig::default());
+    assert_eq!(first, ["pull 0 after e0"]);
+    assert_eq!(
+        next.attach("s1", "e0"),
+        ["s1 attached, 2 persisted, gone []", "s1 ← advance e0 + e1=a e2=b, settled e0"]
+    );
+    // Repeated, it would be in the log twice.
+    assert_eq!(next.push("s1", 1, "e2", 1, "a b"), ["s1 ← refused 1"]);
+}
+
+#[test]
+fn commits_that_are_gone_are_told_on_attaching() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a b");
+    let limits = livestore_traits::Limits { max_batch_events: 0, ..livestore_traits::Limits::DEFAULT };
+    bench.refuse(1, livestore_traits::PushError::TooLarge { limits });
+    assert_eq!(bench.attach("s1", "e2")[1], "s1 attached, 2 persisted, gone [1, 2]");
+}
+
+#[test]
+fn attaching_ends_the_older_attachment_with_what_is_still_in_it() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    let late = bench.push_input("s1", 1, "e0", 1, "a");
+    assert_eq!(bench.attach("s1", "e0")[..2], ["s1 closed", "s1 attached, 0 persisted, gone []"]);
+    assert_eq!(bench.give(late), [""; 0]);
+}
+
+/// The log was deleted under a session that went on: its next commit was never the one that the log expected.
+#[test]
+fn a_session_whose_log_is_gone_goes_on() {
+    let mut bench = Bench::caught_up();
+    assert_eq!(bench.attach("s1", "e7")[1], "s1 ← rebase e7 to e0, settled e0");
+    assert_eq!(
+        bench.push("s1", 1, "e0", 6, "a b")[..2],
+        ["log + e1=a e2=b, settled e0, s1 through 7", "s1 ← accepted 1: e0 to e2, settled e0"]
+    );
+    assert_eq!(bench.push("s1", 2, "e2", 6, "a"), ["s1 ← refused 2"]);
+}
+
+#[test]
+fn a_session_whose_version_was_rolled_back_hears_from_the_last_common_one() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a b");
+    bench.page(0, [foreign(1, "x")]);
+    assert_eq!(bench.attach("s2", "e2")[1], "s2 ← rebase e2 to e0 + e1r1=x e2r1=a e3r1=b, settled e1r1");
+    assert_eq!(bench.attach("s3", "e2r1")[1], "s3 ← advance e2r1 + e3r1=b, settled e1r1");
+}
+
+#[test]
+fn a_session_that_breaks_the_rules_is_detached_and_nobody_else_notices() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    let mut events = bench.units("s1", "e0", 1, "a");
+    events[0].unit_end = false;
+    let push = SessionPush { attempt: 1, base: num("e0"), events };
+    let link = bench.link("s1");
+    assert_eq!(bench.give(Input::Session(link, SessionMessage::Push(push))), ["s1 closed"]);
+    assert_eq!(bench.push("s2", 1, "e0", 1, "b")[1], "s2 ← accepted 1: e0 to e1, settled e0");
+    assert_eq!(bench.attach("s1", "e1")[0], "s1 attached, 0 persisted, gone []");
+    assert_eq!(bench.push("s1", 1, "e1", 1, "a")[1], "s1 ← accepted 1: e1 to e2, settled e0");
+}
+
+#[test]
+fn a_session_that_takes_nothing_in_gets_a_few_items_and_the_rest_when_it_does() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    let mut items = Vec::new();
+    for seq in 1..=40 {
+        items.extend(
+            bench.page(seq - 1, [foreign(seq, "x")]).into_iter().filter(|line| line.starts_with("s1")),
+        );
+    }
+    assert!(items.len() <= bench.config.items_ahead as usize, "{items:?}");
+    let link = bench.link("s1");
+    let lines = bench.give(Input::Session(link, SessionMessage::Taken));
+    assert!(lines[0].ends_with("settled e40") && lines[0].contains("e5=x"), "{lines:?}");
+}
+
+#[test]
+fn a_refresh_begins_a_new_stream_at_its_cursor() {
+    let mut bench = Bench::caught_up();
+    bench.page(0, [foreign(1, "x"), foreign(2, "y")]);
+    bench.attach("s1", "e2");
+    let refresh = SessionMessage::Refresh { cursor: num("e1"), stream: 1 };
+    let link = bench.link("s1");
+    assert_eq!(bench.give(Input::Session(link, refresh)), ["s1 ← advance e1 + e2=y, settled e2, stream 1"]);
+    let refresh = SessionMessage::Refresh { cursor: num("e2"), stream: 2 };
+    assert_eq!(bench.give(Input::Session(link, refresh)), ["s1 ← advance e2, settled e2, stream 2"]);
+}
+
+/// Pages moved the log while a session renumbered what it had, over and over.
+#[test]
+fn pages_wait_for_a_session_that_they_overtook() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.page(0, [foreign(1, "x")]);
+    assert_eq!(bench.push("s1", 1, "e0", 1, "a"), ["s1 ← refused 1"]);
+    assert_eq!(bench.page(1, [foreign(2, "y")]), [""; 0]);
+    let lines = bench.push("s1", 2, "e1", 1, "a");
+    assert_eq!(lines[0], "log + e2=a, settled e1, s1 through 1");
+    assert_eq!(lines[2], "log back to e1 + e2r1=y e3r1=a, settled e2r1");
+}
+
+#[test]
+fn pages_wait_longer_for_a_session_that_is_refused_again_but_not_for_ever() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    let mut waits = Vec::new();
+    for seq in 1..12 {
+        bench.page(seq - 1, [foreign(seq, "x")]);
+        bench.push("s1", seq, "e0", 1, "a");
+        let page = bench.a_page(seq, [foreign(seq + 1, "x")], livestore_traits::PageInfo::CaughtUp);
+        bench.queue(Input::Page(PullId(bench.pull), page));
+        waits.push(bench.wait().0);
+    }
+    let fairness = bench.config.fairness_time;
+    assert_eq!((waits[0], waits[1]), (fairness, 2 * fairness));
+    assert_eq!(waits[10], 64 * fairness);
+}
+
+/// What a session pushed in the same turn was rolled back before it was durable under the number it was promised.
+#[test]
+fn what_a_session_was_promised_is_durable_before_it_is_rolled_back() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    let push = bench.push_input("s1", 1, "e0", 1, "a");
+    bench.queue(push);
+    let page = bench.a_page(0, [foreign(1, "x")], livestore_traits::PageInfo::CaughtUp);
+    bench.queue(Input::Page(PullId(bench.pull), page));
+    let ended = livestore_traits::PullError::Offline(crate::bench::offline());
+    let lines = bench.pull_ends(Some(ended));
+    assert_eq!(lines[..2], ["log + e1=a, settled e0, s1 through 1", "s1 ← accepted 1: e0 to e1, settled e0"]);
+    assert!(lines.contains(&"log back to e0 + e1r1=x e2r1=a, settled e1r1".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn a_leader_of_an_older_term_is_refused_by_the_log() {
+    let mut bench = Bench::caught_up();
+    let old = bench.log.heads.term;
+    let (next, _) = Bench::on(bench.log.clone(), LeaderConfig::default());
+    bench.log = next.log;
+    let commit = LogCommit::new(&bench.log.heads);
+    assert!(bench.log.commit(old, commit).unwrap_err().contains("fenced"));
+}
