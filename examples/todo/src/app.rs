@@ -1,5 +1,6 @@
 //! Puts the store together from its parts.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub(crate) struct Settings {
     /// The name of the list at the server.
     #[arg(long, global = true, value_name = "ID", env = "TODO_STORE", default_value = "todo")]
     pub(crate) store: StoreId,
+    /// How long a change waits for the server to confirm it, in seconds. It is saved either way.
+    #[arg(long, global = true, value_name = "SECONDS", env = "TODO_WAIT", default_value = "2", value_parser = seconds)]
+    pub(crate) wait: Duration,
 }
 
 /// The open application.
@@ -39,11 +43,13 @@ pub(crate) struct App {
     pub(crate) data_dir: DataDir,
     /// The server's URL, if there is one.
     pub(crate) server: Option<String>,
+    /// How long the server is waited for where the outcome does not depend on it.
+    pub(crate) wait: Duration,
 }
 
 impl App {
     pub(crate) async fn open(settings: Settings) -> Result<Self, Failure> {
-        let Settings { data_dir, server, store } = settings;
+        let Settings { data_dir, server, store, wait } = settings;
         let data_dir = DataDir::new(&data_dir, &store);
         let schema = schema::schema().map_err(|error| Failure::new(error.to_string()))?;
         // The files are opened once this process leads: until then they belong to another one.
@@ -57,11 +63,13 @@ impl App {
                 let data_dir = data_dir.clone();
                 move || data_dir.open_state(schema)
             });
+        // An empty variable is how a shell takes one back for one command.
+        let server = server.filter(|url| !url.is_empty());
         if let Some(url) = &server {
             builder = builder.upstream(connect(url, store)?);
         }
-        let store = builder.start().await.map_err(|error| Failure::start(&error))?;
-        Ok(Self { store, data_dir, server })
+        let store = builder.start().await.map_err(|error| Failure::start(&error, &data_dir))?;
+        Ok(Self { store, data_dir, server, wait })
     }
 
     /// Waits until all is durable, and frees the data directory.
@@ -74,17 +82,22 @@ impl App {
         &self,
         query: impl FnOnce(&SqliteView) -> rusqlite::Result<T>,
     ) -> Result<T, Failure> {
-        Ok(self.store.query(query)??)
+        self.store.query(query)?.map_err(|error| self.failed(&error))
     }
 
     pub(crate) fn todos(&self) -> Result<Vec<Todo>, Failure> {
         self.query(schema::all)
     }
 
+    /// Something failed that reads or writes the state.
+    pub(crate) fn failed(&self, error: &(dyn Error + 'static)) -> Failure {
+        Failure::state(error, &self.data_dir.state())
+    }
+
     /// Why the store ended by itself.
     pub(crate) fn ended(&self) -> Failure {
         match self.store.failure() {
-            Some(failure) => Failure::of(&*failure),
+            Some(failure) => self.failed(&*failure),
             None => Failure::new("the store was closed"),
         }
     }
@@ -97,4 +110,10 @@ fn connect(url: &str, store: StoreId) -> Result<Arc<dyn SyncBackend>, Failure> {
         Some("http" | "https") => Ok(Arc::new(HttpBackend::new(HttpConfig::new(url, store)?))),
         _ => Err(Failure::new(format!("invalid server URL {url:?}: it must begin with ws:// or http://"))),
     }
+}
+
+/// Reads a number of seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

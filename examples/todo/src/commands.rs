@@ -14,9 +14,6 @@ use crate::failure::Failure;
 use crate::output::{self, Ids};
 use crate::schema::{self, TODOS, Todo};
 
-/// How long the server is waited for when the outcome does not depend on it.
-const MOMENT: Duration = Duration::from_secs(2);
-
 pub(crate) async fn add(app: &App, text: &str) -> Result<(), Failure> {
     let receipt = add_item(app, text).await?;
     report(app, &receipt).await
@@ -66,7 +63,7 @@ pub(crate) async fn edit(app: &App, id: &str, text: &str) -> Result<(), Failure>
 
 pub(crate) async fn remove(app: &App, id: &str) -> Result<(), Failure> {
     let todo = find(app, id)?;
-    let ids = Ids::new(&app.todos()?);
+    let ids = Ids::new(&app.query(|view| schema::near(view, &todo.id))?);
     let receipt = commit(app, &TodoRemoved { id: todo.id.clone() }).await?;
     output::line(format_args!("removed  {}", output::item(&todo, &ids)))?;
     report(app, &receipt).await
@@ -178,7 +175,7 @@ pub(crate) async fn status(app: &App) -> Result<(), Failure> {
                 || (status.activity == SyncActivity::CaughtUp && status.pending_events == 0)
         });
         // Whatever came of it is shown.
-        let _ = timeout(MOMENT, is_answered).await;
+        let _ = timeout(app.wait, is_answered).await;
     }
     let status = app.store.watch_status().current();
     let server = match &app.server {
@@ -204,7 +201,7 @@ pub(crate) async fn status(app: &App) -> Result<(), Failure> {
 
 /// Commits an event; returns once it is on the disk.
 async fn commit<E: TypedEvent>(app: &App, event: &E) -> Result<Receipt, Failure> {
-    let receipt = app.store.commit_event(event)?;
+    let receipt = app.store.commit_event(event).map_err(|error| app.failed(&error))?;
     match receipt.persisted().await {
         Ok(()) => Ok(receipt),
         Err(NotConfirmed::Closed) => Err(app.ended()),
@@ -214,10 +211,9 @@ async fn commit<E: TypedEvent>(app: &App, event: &E) -> Result<Receipt, Failure>
 
 /// Says what happened to an item that is there.
 fn say(app: &App, what: &str, id: &str) -> Result<(), Failure> {
-    let todos = app.todos()?;
-    let ids = Ids::new(&todos);
-    match todos.iter().find(|todo| todo.id == id) {
-        Some(todo) => output::line(format_args!("{what}  {}", output::item(todo, &ids))),
+    let near = app.query(|view| schema::near(view, id))?;
+    match near.iter().find(|todo| todo.id == id) {
+        Some(todo) => output::line(format_args!("{what}  {}", output::item(todo, &Ids::new(&near)))),
         // Another client removed it meanwhile.
         None => output::line(format_args!("{what}  {id}, which was removed meanwhile")),
     }
@@ -231,7 +227,7 @@ async fn report(app: &App, receipt: &Receipt) -> Result<(), Failure> {
     let mut statuses = app.store.watch_status();
     let outcome = tokio::select! {
         biased;
-        confirmed = timeout(MOMENT, receipt.confirmed()) => confirmed.ok(),
+        confirmed = timeout(app.wait, receipt.confirmed()) => confirmed.ok(),
         // A server that cannot be reached now is not worth the rest of the moment.
         _ = statuses.wait_for(is_unreachable) => None,
     };

@@ -41,9 +41,14 @@ impl DataDir {
         self.0.join("eventlog.redb")
     }
 
+    /// The state, made from the eventlog.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.0.join("state.sqlite")
+    }
+
     /// Opens the state. It only saves reading the whole eventlog at each start, so a damaged one is no loss.
     pub(crate) fn open_state(&self, schema: SqliteSchema) -> Result<SqliteMaterializer, MaterializeError> {
-        let path = self.0.join("state.sqlite");
+        let path = self.state();
         match SqliteMaterializer::open(&path, schema.clone()) {
             Err(MaterializeError::Corrupt(_)) => {
                 eprintln!("note: {} was damaged and is made again from the eventlog", path.display());

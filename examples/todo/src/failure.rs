@@ -2,9 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::panic;
+use std::path::Path;
 
 use livestore_engine::{StartError, runtime::RecoveryError};
+use livestore_materializer_sqlite::rusqlite;
 use livestore_traits::{EventlogError, LeaderError, MaterializeError};
+
+use crate::data_dir::DataDir;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -41,19 +46,37 @@ impl Failure {
     }
 
     /// The store could not be started.
-    pub(crate) fn start(error: &StartError) -> Self {
+    pub(crate) fn start(error: &StartError, data_dir: &DataDir) -> Self {
         let advice = match error {
             StartError::Election(LeaderError::Storage(source)) => return Self::of(&**source),
             StartError::Recovery(RecoveryError::Eventlog(EventlogError::Corrupt(_))) => {
                 "; it holds this client's items, so put a copy of it back, or move the data directory away and sync again"
             }
-            StartError::Recovery(RecoveryError::Materialize(MaterializeError::Corrupt(_)))
-            | StartError::State(MaterializeError::Corrupt(_)) => {
-                "; delete it, and it is made again from the eventlog"
+            StartError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. })) => {
+                "; the file leader in the data directory was lost, or is an older copy: write the log's term into it"
+            }
+            StartError::Recovery(RecoveryError::Materialize(_)) | StartError::State(_) => {
+                return Self::state(error, &data_dir.state());
             }
             _ => "",
         };
         Self::new(format!("{}{advice}", with_sources(error)))
+    }
+
+    /// Something failed that reads or writes the state. The layers that notice damage do not know which file it is.
+    pub(crate) fn state(error: &(dyn Error + 'static), path: &Path) -> Self {
+        let is_damage = |error: &(dyn Error + 'static)| {
+            matches!(error.downcast_ref(), Some(MaterializeError::Corrupt(_)))
+                || error
+                    .downcast_ref::<rusqlite::Error>()
+                    .and_then(rusqlite::Error::sqlite_error_code)
+                    .is_some_and(|code| code == rusqlite::ErrorCode::DatabaseCorrupt)
+        };
+        let mut chain = std::iter::successors(Some(error), |&error| error.source());
+        let advice = chain
+            .any(is_damage)
+            .then(|| format!("; delete {}, and it is made again from the eventlog", path.display()));
+        Self::new(with_sources(error) + &advice.unwrap_or_default())
     }
 }
 
@@ -74,4 +97,15 @@ fn with_sources(error: &(dyn Error + 'static)) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// Keeps quiet about panics of redb, which it meets some damaged files with: the eventlog turns them into errors, and
+/// those say all there is to say. Any other panic is a bug and is reported.
+pub(crate) fn quiet_about_damage() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|location| location.file().contains("/redb-")) {
+            report(panic);
+        }
+    }));
 }

@@ -68,7 +68,7 @@ enum Command {
     /// Exchange everything with the server.
     Sync {
         /// How long to try, in seconds.
-        #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+        #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = app::seconds)]
         timeout: Duration,
     },
     /// Show how far this client and the server are.
@@ -77,6 +77,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    failure::quiet_about_damage();
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -105,9 +106,4 @@ async fn run(Args { mut settings, command }: Args) -> Result<(), Failure> {
     };
     // Also after a failure: what is committed becomes durable, and the data directory is free again.
     outcome.and(app.close().await)
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

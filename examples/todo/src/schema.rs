@@ -73,6 +73,17 @@ pub(crate) fn with_prefix(view: &SqliteView, prefix: &str) -> rusqlite::Result<V
     )
 }
 
+/// The item with this id, and those whose ids come before and after it: no others can look more like it.
+pub(crate) fn near(view: &SqliteView, id: &str) -> rusqlite::Result<Vec<Todo>> {
+    view.query_map(
+        "SELECT id, text, is_done FROM todos WHERE id IN (
+            ?1, (SELECT max(id) FROM todos WHERE id < ?1), (SELECT min(id) FROM todos WHERE id > ?1)
+        )",
+        [id],
+        read,
+    )
+}
+
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Todo> {
     Ok(Todo { id: row.get(0)?, text: row.get(1)?, is_done: row.get(2)? })
 }

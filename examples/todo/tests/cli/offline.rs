@@ -29,6 +29,15 @@ fn status_tells_what_waits_for_a_server() {
 }
 
 #[test]
+fn an_empty_variable_names_no_server() {
+    let client = Client::offline();
+    let adding = client.command(&["add", "buy milk"]).env("TODO_SERVER", "").status().unwrap();
+    assert!(adding.success());
+    let failed = client.command(&["sync"]).env("TODO_SERVER", "").output();
+    assert!(sentence(&failed.unwrap()).contains("nothing to sync with"));
+}
+
+#[test]
 fn standard_input_is_an_item_per_line() {
     let client = Client::offline();
     let mut adding = client.command(&["add", "-"]).stdin(Stdio::piped()).spawn().unwrap();
@@ -95,6 +104,19 @@ fn a_damaged_eventlog_is_told_and_left_alone() {
     let said = client.fails(&["list"]);
     assert!(said.contains("eventlog.redb") && said.contains("put a copy of it back"), "{said}");
     assert_eq!(std::fs::read_to_string(client.file("eventlog.redb")).unwrap(), garbage);
+}
+
+/// The log knows of later terms than the file does then, and a leader of an earlier one must not write it.
+#[test]
+fn a_lost_leader_file_is_told_and_can_be_mended() {
+    let client = Client::offline();
+    client.ok(&["add", "buy milk"]);
+    client.ok(&["list"]);
+    std::fs::remove_file(client.file("leader")).unwrap();
+    let said = client.fails(&["list"]);
+    assert!(said.contains("the log is at term 2") && said.contains("write the log's term into it"), "{said}");
+    std::fs::write(client.file("leader"), "term 2\npid 0\n").unwrap();
+    assert_eq!(client.items(), ["[ ] buy milk"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livestore_backend_memory::MemoryBackends;
 use livestore_server::Server;
@@ -49,7 +49,8 @@ impl Client {
         // What the developer has set must not reach the test.
         command.env_clear().arg("--data-dir").arg(self.dir()).args(args);
         if let Some(server) = &self.server {
-            command.args(["--server", server]);
+            // How busy the machine is must not decide a test.
+            command.args(["--server", server, "--wait", "60"]);
         }
         command
     }
@@ -158,8 +159,18 @@ impl TestServer {
     }
 
     pub(crate) fn start_again(&mut self) {
-        let server = Server::builder(self.backends.clone()).bind(self.addr);
-        self.server = Some(self.runtime.block_on(server).unwrap());
+        let (backends, addr) = (self.backends.clone(), self.addr);
+        let bound = self.runtime.block_on(async {
+            let started = Instant::now();
+            loop {
+                match Server::builder(backends.clone()).bind(addr).await {
+                    // A client that looked for the server may have got its port for itself.
+                    Err(_) if started.elapsed() < PATIENCE => tokio::task::yield_now().await,
+                    bound => return bound,
+                }
+            }
+        });
+        self.server = Some(bound.unwrap());
     }
 
     pub(crate) fn url(&self, scheme: &str) -> String {
