@@ -1,35 +1,7 @@
-//! What the tests of the processors share: a beginning of time, ids, and a log in memory that can be copied.
+//! What the tests of the leader's processor share: names, and a log in memory that can be copied.
 
+mod ids;
 mod log;
 
-use std::time::Instant;
-
-use livestore_traits::{BackendId, ClientId, ClientSecret, EventName, Identity, SessionId};
-
+pub(crate) use self::ids::*;
 pub(crate) use self::log::Log;
-
-/// The instant at which every test begins.
-#[expect(clippy::disallowed_methods, reason = "any instant is a good beginning; tests add to it")]
-pub(crate) fn beginning() -> Instant {
-    Instant::now()
-}
-
-pub(crate) fn client_id(text: &str) -> ClientId {
-    ClientId::new(text).expect("a good id")
-}
-
-pub(crate) fn session_id(text: &str) -> SessionId {
-    SessionId::new(text).expect("a good id")
-}
-
-pub(crate) fn backend_id(text: &str) -> BackendId {
-    BackendId::new(text).expect("a good id")
-}
-
-pub(crate) fn name(text: &str) -> EventName {
-    EventName::new(text).expect("a good name")
-}
-
-pub(crate) fn identity(client: &str) -> Identity {
-    Identity { client_id: client_id(client), secret: ClientSecret([7; 16]) }
-}

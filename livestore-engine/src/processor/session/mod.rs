@@ -58,6 +58,8 @@ pub struct SessionProcessor {
     attempts: u64,
     /// A push was refused; what it lacks must have come by then.
     refused_until: Option<Instant>,
+    /// An item of this attachment was merged.
+    follows: bool,
     /// The state must be replaced by the leader's before attaching again.
     needs_restart: bool,
     receipts: Receipts,
@@ -145,6 +147,7 @@ impl SessionProcessor {
             in_flight: None,
             attempts: 0,
             refused_until: None,
+            follows: false,
             needs_restart: false,
             receipts: Receipts::default(),
             effects: VecDeque::new(),
@@ -157,6 +160,7 @@ impl SessionProcessor {
     pub fn attached(&mut self, now: Instant, attached: Attached) {
         self.now = now;
         self.link = LinkState::Attached;
+        self.follows = false;
         self.stream = 0;
         self.in_flight = None;
         self.refused_until = None;
@@ -239,7 +243,7 @@ impl SessionProcessor {
         let settled_before = self.state.known.len();
         match merge(&mut self.state, payload) {
             Ok(Outcome::Advance(change) | Outcome::Rebase(change)) => {
-                self.backoff.reset();
+                self.note_followed();
                 self.unforgotten += settled_before.saturating_sub(self.state.known.len());
                 let persisted = self.receipts.follow(&self.session_id, rollback_to, &events);
                 self.tell(persisted);
@@ -252,6 +256,14 @@ impl SessionProcessor {
             }
             Err(error) => self.restart(&error),
         }
+    }
+
+    /// The second item shows that the state could follow the first: then the link is sound, and the next failure a new one.
+    fn note_followed(&mut self) {
+        if self.follows {
+            self.backoff.reset();
+        }
+        self.follows = true;
     }
 
     /// Asks for the stream from the version that the session is at; items under way are void.

@@ -53,7 +53,7 @@ impl SessionProcessor {
             .collect();
         match merge(&mut self.state, Payload::Accepted { after, last, settled }) {
             Ok(Outcome::Advance(change) | Outcome::Rebase(change)) => {
-                self.backoff.reset();
+                self.note_followed();
                 self.unforgotten += change.confirmed;
                 let persisted = self.receipts.follow(&self.session_id, None, &accepted);
                 self.tell(persisted);

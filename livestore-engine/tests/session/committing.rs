@@ -1,0 +1,131 @@
+//! Commits, their push to the leader, and their receipts.
+
+use livestore_engine::processor::CommitError;
+use livestore_traits::{Args, EventKind, NewEvent};
+
+use crate::bench::{Bench, unit};
+use crate::support::name;
+
+#[test]
+fn nothing_is_committed_before_attaching() {
+    let bench = Bench::new("e0");
+    assert!(matches!(bench.session.prepare(unit("a")), Err(CommitError::NotAttached)));
+}
+
+#[test]
+fn a_commit_is_pushed_then_persisted_then_confirmed() {
+    let mut bench = Bench::attached("e1");
+    assert_eq!(bench.commit("aB"), ["push 1 on e1: e2=a e2.1=b"]);
+    assert_eq!(bench.accept(1, "e1", "e2.1", "e1"), ["persisted 1"]);
+    assert_eq!(bench.advance("e2.1", "", "e2.1"), ["confirmed 1 at e2.1"]);
+    assert_eq!(bench.session.status().unconfirmed_commits, 0);
+}
+
+#[test]
+fn one_push_runs_at_a_time_and_the_next_takes_all_that_waited() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    assert_eq!(bench.commit("b"), [""; 0]);
+    assert_eq!(bench.commit("c"), [""; 0]);
+    let lines = bench.accept(1, "e0", "e1r3", "e0");
+    assert_eq!(lines, ["persisted 1", "push 2 on e1r3: e2=b e3=c"]);
+    assert_eq!(bench.accept(2, "e1r3", "e3r3", "e1r3"), ["persisted 3", "confirmed 1 at e1r3"]);
+}
+
+#[test]
+fn a_push_takes_whole_units_up_to_its_limit() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    for _ in 0..400 {
+        bench.commit("bcd");
+    }
+    let lines = bench.accept(1, "e0", "e1", "e0");
+    assert_eq!(lines[1].matches('=').count(), 999);
+}
+
+#[test]
+fn what_cannot_be_committed_leaves_no_trace() {
+    let bench = Bench::attached("e0");
+    let prepare = |events| bench.session.prepare(events);
+    assert!(matches!(prepare(vec![]), Err(CommitError::Empty)));
+    assert!(matches!(prepare(unit(&"a".repeat(101))), Err(CommitError::TooLarge { events: 101, .. })));
+    assert!(prepare(unit(&"A".repeat(101))).is_ok(), "client-only events are not pushed to the backend");
+    let args = Args::parse("9007199254740993").unwrap();
+    let not_js = NewEvent { name: name("e"), args, kind: EventKind::Synced };
+    assert!(matches!(prepare(vec![not_js]), Err(CommitError::Args(_))));
+    let large = Args::parse(format!("\"{}\"", "x".repeat(895_000))).unwrap();
+    let large = NewEvent { name: name("e"), args: large, kind: EventKind::ClientOnly };
+    assert!(matches!(prepare(vec![large]), Err(CommitError::TooLarge { .. })));
+    assert_eq!(bench.session.status().unconfirmed_commits, 0);
+}
+
+#[test]
+fn a_refused_push_waits_for_what_it_lacks() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    assert_eq!(bench.refuse(1), [""; 0]);
+    assert_eq!(bench.advance("e0", "e1=x", "e1"), ["apply back to e0 + e1=x e2r1=a", "push 2 on e1: e2r1=a"]);
+}
+
+#[test]
+fn a_refused_push_asks_for_what_does_not_come() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.refuse(1);
+    let (_, lines) = bench.wait();
+    assert_eq!(lines, ["refresh 1 at e0", "push 2 on e0: e1=a"]);
+    // Items under way belong to the stream before.
+    bench.begin_stream(1);
+    assert_eq!(bench.accept(2, "e0", "e1", "e0"), ["persisted 1"]);
+}
+
+#[test]
+fn a_refusal_that_items_have_overtaken_is_answered_at_once() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.advance("e0", "e1=x", "e1");
+    assert_eq!(bench.refuse(1), ["push 2 on e1: e2r1=a"]);
+}
+
+#[test]
+fn a_push_that_is_not_answered_ends_the_attachment() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    let (waited, lines) = bench.wait();
+    assert_eq!((waited, lines), (bench.config.push_timeout, vec!["attach at e0, last 1".to_owned()]));
+}
+
+#[test]
+fn an_answer_to_another_attempt_does_not_end_the_one_under_way() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    assert_eq!(bench.refuse(7), [""; 0]);
+    assert_eq!(bench.commit("b"), [""; 0], "a second push runs beside the first");
+}
+
+#[test]
+fn a_commit_that_the_backend_refused_is_taken_back_wherever_it_is() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("x");
+    bench.commit("a");
+    bench.accept(1, "e0", "e1", "e0");
+    let rebase = livestore_traits::SessionPayload::Rebase {
+        after: crate::bench::num("e1"),
+        rollback_to: crate::bench::num("e0"),
+        events: crate::bench::events(""),
+        settled: crate::bench::num("e0"),
+    };
+    let lines = bench.item(rebase, &[1]);
+    assert_eq!(lines, ["gone 1", "apply back to e0 + e1r1=a"]);
+    assert_eq!(bench.refuse(2), ["push 3 on e0: e1r1=a"]);
+}
+
+#[test]
+fn a_client_that_changed_its_id_pushes_under_the_new_one() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.client = "new";
+    let lines = bench.refuse(1);
+    assert_eq!(lines, ["apply back to e0 + e1r1=a", "push 2 on e0: e1r1=a"]);
+    assert_eq!(bench.session.prepare(unit("b")).unwrap().events[0].client_id.as_str(), "new");
+}
