@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::events::{TodoAdded, TodoDone, TodoRemoved, TodoTextEdited, new_id};
 use crate::failure::Failure;
 use crate::output::{self, Ids};
-use crate::schema::{self, TODOS, Todo};
+use crate::schema::{self, Todo};
 
 pub(crate) async fn add(app: &App, text: &str) -> Result<(), Failure> {
     let receipt = add_item(app, text).await?;
@@ -69,72 +69,6 @@ pub(crate) async fn remove(app: &App, id: &str) -> Result<(), Failure> {
     report(app, &receipt).await
 }
 
-/// Shows the list, then what changes and how the connection is, until it is interrupted.
-pub(crate) async fn watch(app: &App) -> Result<(), Failure> {
-    // Subscribed before the first look: what changes in between is seen twice rather than missed.
-    let mut changes = app.store.changes();
-    let mut statuses = app.store.watch_status();
-    let mut shown = app.todos()?;
-    let mut status = statuses.current();
-    output::list(&shown)?;
-    match &app.server {
-        Some(server) => output::line(format_args!("-- following {server}; Ctrl-C ends it"))?,
-        None => output::line("-- offline: without --server nothing changes here; Ctrl-C ends it")?,
-    }
-    if status.connection == ConnectionStatus::Connected || status.last_error.is_some() {
-        output::line(format_args!("-- {}", output::connection(&status)))?;
-    }
-    let mut interrupted = std::pin::pin!(interrupted());
-    loop {
-        tokio::select! {
-            changed = changes.next() => {
-                if changed.map_err(|_| app.ended())?.contains(TODOS) {
-                    let now = app.todos()?;
-                    output::difference(&shown, &now)?;
-                    shown = now;
-                }
-            }
-            changed = statuses.changed() => {
-                let now = changed.ok_or_else(|| app.ended())?;
-                show_status_change(&status, &now)?;
-                status = now;
-            }
-            signal = &mut interrupted => return signal,
-        }
-    }
-}
-
-fn show_status_change(before: &LeaderStatus, now: &LeaderStatus) -> Result<(), Failure> {
-    let connection = output::connection(now);
-    // A new connection is told once something came through it: until then the reason why the last one broke stands.
-    let is_old_error = now.connection == ConnectionStatus::Connected
-        && now.last_error.is_some()
-        && now.last_error == before.last_error;
-    if connection != output::connection(before) && !is_old_error {
-        output::line(format_args!("-- {connection}"))?;
-    }
-    if now.rebases > before.rebases {
-        output::line(format_args!("-- own changes rebased onto {}", now.upstream_head.global))?;
-    }
-    Ok(())
-}
-
-/// Resolves when the user or the system wants the program to end.
-async fn interrupted() -> Result<(), Failure> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
-}
-
 /// Waits until everything is confirmed and everything the server had is here.
 pub(crate) async fn sync(app: &App, limit: Duration) -> Result<(), Failure> {
     let Some(server) = &app.server else {
@@ -146,7 +80,7 @@ pub(crate) async fn sync(app: &App, limit: Duration) -> Result<(), Failure> {
     let has_stopped = statuses.wait_for(|status| status.activity == SyncActivity::Off);
     let outcome = tokio::select! {
         synced = timeout(limit, app.store.synced()) => synced,
-        _ = has_stopped => return Err(not_synced(app, server, "syncing stopped")),
+        Some(_) = has_stopped => return Err(not_synced(app, server, "syncing stopped")),
     };
     match outcome {
         Ok(Ok(status)) => {
@@ -229,7 +163,7 @@ async fn report(app: &App, receipt: &Receipt) -> Result<(), Failure> {
         biased;
         confirmed = timeout(app.wait, receipt.confirmed()) => confirmed.ok(),
         // A server that cannot be reached now is not worth the rest of the moment.
-        _ = statuses.wait_for(is_unreachable) => None,
+        Some(_) = statuses.wait_for(is_unreachable) => None,
     };
     match outcome {
         Some(Ok(num)) => output::line(format_args!("confirmed as {}", num.global)),
@@ -262,8 +196,10 @@ fn find(app: &App, prefix: &str) -> Result<Todo, Failure> {
     let mut found = app.query(|view| schema::with_prefix(view, prefix))?;
     if found.len() > 1 {
         let ids = Ids::new(&found);
-        let items: Vec<&str> = found.iter().map(|todo| ids.shown(&todo.id)).collect();
-        return Err(Failure::new(format!("{prefix:?} is ambiguous, it could be {}", items.join(" or "))));
+        let items: Vec<&str> = found.iter().take(3).map(|todo| ids.shown(&todo.id)).collect();
+        let others = if found.len() > items.len() { " or others" } else { "" };
+        let items = items.join(" or ");
+        return Err(Failure::new(format!("{prefix:?} is ambiguous, it could be {items}{others}")));
     }
     let unknown = || {
         Failure::new(format!("no item begins with {prefix:?} here; `list` shows all, `sync` gets new ones"))

@@ -3,6 +3,7 @@
 //! ```text
 //! main      the command line
 //! commands  what each command does
+//! watch     the one that runs on
 //! app       puts the store together from its parts, and takes it apart at the end
 //! data_dir  the files, and who uses them
 //! events    what can happen
@@ -18,6 +19,7 @@ mod events;
 mod failure;
 mod output;
 mod schema;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -100,7 +102,7 @@ async fn run(Args { mut settings, command }: Args) -> Result<(), Failure> {
         Command::Done { id } => commands::done(&app, id).await,
         Command::Edit { id, text } => commands::edit(&app, id, text).await,
         Command::Rm { id } => commands::remove(&app, id).await,
-        Command::Watch => commands::watch(&app).await,
+        Command::Watch => watch::watch(&app).await,
         Command::Sync { timeout } => commands::sync(&app, *timeout).await,
         Command::Status => commands::status(&app).await,
     };
