@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => {
-            terminal::log(cli.log.as_deref().unwrap_or("info")).and_then(|()| serve::run(&args))
+            terminal::log(cli.log.as_deref().unwrap_or("info")).and_then(|()| serve::run(*args))
         }
         Command::Restore(args) => {
             terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| restore::run(&args))

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use livestore_backend_redb::Stats;
 use livestore_server::Server;
 
 use crate::data::{self, StoreKind};
@@ -25,7 +24,7 @@ use crate::terminal::say;
 use crate::units::Time;
 use limits::{LogLimits, RedbOptions, ServeLimits, SqliteOptions};
 use opened::Data;
-use outage::{Noticing, Outages};
+use outage::{IsClosed, Noticing, Outages};
 use signals::Signals;
 
 /// The first pause between two tries to open the data again.
@@ -67,18 +66,22 @@ pub(crate) struct ServeArgs {
     sqlite: SqliteOptions,
 }
 
-pub(crate) fn run(args: &ServeArgs) -> Result<(), CommandError> {
+pub(crate) fn run(args: ServeArgs) -> Result<(), CommandError> {
     args.log_limits.check(&args.limits)?;
-    let data = data::opening(|| Data::open(args))?;
-    crate::runtime()?.block_on(serve(args, data))
+    let data = data::opening(|| Data::open(&args))?;
+    let runtime = crate::runtime()?;
+    let served = runtime.block_on(serve(Arc::new(args), data));
+    // Data that is being opened again at this moment need not be waited for.
+    runtime.shutdown_background();
+    served
 }
 
-async fn serve(args: &ServeArgs, data: Data) -> Result<(), CommandError> {
+async fn serve(args: Arc<ServeArgs>, data: Data) -> Result<(), CommandError> {
     let mut signals = Signals::new()
         .map_err(|error| CommandError::new("signals cannot be listened to").caused_by(error))?;
-    let outages = Arc::new(Outages::default());
+    let outages = Arc::new(Outages::new());
     let listener = listen(&args.listen).await?;
-    let mut running = Running::start(args, &listener, data, &outages)?;
+    let mut running = Running::start(&args, &listener, data, &outages)?;
     introduce(running.server.local_addr(), &args.place()?);
     let signal = loop {
         tokio::select! {
@@ -87,13 +90,13 @@ async fn serve(args: &ServeArgs, data: Data) -> Result<(), CommandError> {
         }
         running.stop().await;
         let data = tokio::select! {
-            data = open_again(args) => data,
+            data = open_again(&args) => data,
             _ = signals.next() => {
                 say("stopped");
                 return Ok(());
             }
         };
-        running = Running::start(args, &listener, data, &outages)?;
+        running = Running::start(&args, &listener, data, &outages)?;
     };
     say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
     // From now on connections are refused, instead of waiting for a server that will not come back.
@@ -124,7 +127,7 @@ async fn listen(addr: &str) -> Result<TcpListener, CommandError> {
 /// A server on opened data.
 struct Running {
     server: Server,
-    stats: Box<dyn Fn() -> Stats + Send + Sync>,
+    is_closed: IsClosed,
 }
 
 impl Running {
@@ -134,19 +137,20 @@ impl Running {
         data: Data,
         outages: &Arc<Outages>,
     ) -> Result<Self, CommandError> {
-        let builder = Server::builder(Noticing::new(data.provider, outages.clone()))
+        let builder = Server::builder(Noticing::new(data.provider, outages.clone(), data.is_closed.clone()))
             .limits(args.limits.limits())
             .public_history(args.public_history);
         let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let server = listener.and_then(|listener| builder.listen(listener));
         let server = server.map_err(|error| listen_failed(&args.listen, error))?;
-        Ok(Self { server, stats: data.stats })
+        Ok(Self { server, is_closed: data.is_closed })
     }
 
     /// Waits until the storage has closed itself over a failure.
     async fn storage_closed(&self, outages: &Outages) {
-        while (self.stats)().failure.is_none() {
-            outages.failed().await;
+        // A notice may be left over from the storage that was open before.
+        while !(self.is_closed)() {
+            outages.closed().await;
         }
     }
 
@@ -160,11 +164,13 @@ impl Running {
 }
 
 /// Opens the data after it closed itself; tries for as long as it takes.
-async fn open_again(args: &ServeArgs) -> Data {
+async fn open_again(args: &Arc<ServeArgs>) -> Data {
     let mut pause = REOPEN_PAUSE;
     loop {
-        match data::opening(|| Data::open(args)) {
-            Ok(data) => return data,
+        let args = args.clone();
+        match tokio::task::spawn_blocking(move || data::opening(|| Data::open(&args))).await {
+            Ok(Ok(data)) => return data,
+            Ok(Err(error)) => tracing::error!("not serving, trying again in {}: {error}", Time(pause)),
             Err(error) => tracing::error!("not serving, trying again in {}: {error}", Time(pause)),
         }
         tokio::time::sleep(pause).await;

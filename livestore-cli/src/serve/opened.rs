@@ -4,18 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use livestore_backend_memory::MemoryBackends;
-use livestore_backend_redb::{RedbBackends, RedbConfig, Stats};
+use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_backend_sqlite::{SqliteBackends, SqliteConfig};
 use livestore_traits::BackendProvider;
 
 use super::ServeArgs;
+use super::outage::IsClosed;
 use crate::data::{self, StoreKind};
 use crate::error::CommandError;
 
-/// Opened data, whatever keeps it. It is closed when the provider, `stats` and all backends are dropped.
+/// Opened data, whatever keeps it. It is closed when the provider, `is_closed` and all backends are dropped.
 pub(super) struct Data {
     pub(super) provider: Arc<dyn BackendProvider>,
-    pub(super) stats: Box<dyn Fn() -> Stats + Send + Sync>,
+    pub(super) is_closed: IsClosed,
 }
 
 impl Data {
@@ -27,17 +28,26 @@ impl Data {
         Ok(match kind {
             None => {
                 let data = MemoryBackends::with_config(log);
-                Self { provider: Arc::new(data.clone()), stats: Box::new(move || data.stats()) }
+                Self {
+                    provider: Arc::new(data.clone()),
+                    is_closed: Arc::new(move || data.stats().failure.is_some()),
+                }
             }
             Some(StoreKind::Redb) => {
                 let config = RedbConfig { log, ..args.redb.config() };
                 let data = RedbBackends::open(&args.data_dir, config).map_err(data::open_failed)?;
-                Self { provider: Arc::new(data.clone()), stats: Box::new(move || data.stats()) }
+                Self {
+                    provider: Arc::new(data.clone()),
+                    is_closed: Arc::new(move || data.stats().failure.is_some()),
+                }
             }
             Some(StoreKind::Sqlite) => {
                 let config = SqliteConfig { log, ..args.sqlite.config() };
                 let data = SqliteBackends::open(&args.data_dir, config).map_err(data::open_failed)?;
-                Self { provider: Arc::new(data.clone()), stats: Box::new(move || data.stats()) }
+                Self {
+                    provider: Arc::new(data.clone()),
+                    is_closed: Arc::new(move || data.stats().failure.is_some()),
+                }
             }
         })
     }

@@ -30,9 +30,9 @@ fn wait_until_readable(server: &Server) {
     }
 }
 
-/// How often the log tells of the outage.
+/// How often the log tells of an outage.
 fn times_told(stderr: &str) -> usize {
-    stderr.matches("the storage cannot be written").count()
+    stderr.matches("cannot be written; pushes are refused").count()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The `livestore` command as a process, as people and service managers run it.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod crash;
 mod demo;
