@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use livestore_engine::Store;
+use livestore_engine::processor::Diverged;
+use livestore_engine::{Store, StoreConfig};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_materializer_sqlite::{SqliteView, rusqlite};
-use livestore_traits::{StoreId, SyncBackend};
+use livestore_traits::{BackendId, EventlogReader as _, StoreId, SyncBackend};
 use livestore_transport_http::{HttpBackend, HttpConfig};
 use livestore_transport_ws::{WsBackend, WsConfig};
 
@@ -45,6 +46,8 @@ pub(crate) struct App {
     pub(crate) server: Option<String>,
     /// How long the server is waited for where the outcome does not depend on it.
     pub(crate) wait: Duration,
+    /// The backend's id at the start, if it was known.
+    backend: Option<BackendId>,
 }
 
 impl App {
@@ -52,12 +55,19 @@ impl App {
         let Settings { data_dir, server, store, wait } = settings;
         let data_dir = DataDir::new(&data_dir, &store);
         let schema = schema::schema().map_err(|error| Failure::new(error.to_string()))?;
+        let backend = Arc::new(OnceLock::new());
         // The files are opened once this process leads: until then they belong to another one.
         let mut builder = Store::builder(store.clone())
+            .config(config())
             .election(data_dir.clone())
             .open_eventlog({
-                let path = data_dir.eventlog();
-                move || RedbEventlog::open(path)
+                let (path, backend) = (data_dir.eventlog(), Arc::clone(&backend));
+                move || {
+                    let log = RedbEventlog::open(path)?;
+                    // Read before syncing begins. The cell is new, so there is nothing in it yet.
+                    let _ = backend.set(log.heads()?.upstream.backend_id);
+                    Ok(log)
+                }
             })
             .open_materializer({
                 let data_dir = data_dir.clone();
@@ -69,12 +79,27 @@ impl App {
             builder = builder.upstream(connect(url, store)?);
         }
         let store = builder.start().await.map_err(|error| Failure::start(&error, &data_dir))?;
-        Ok(Self { store, data_dir, server, wait })
+        let backend = backend.get().cloned().flatten();
+        Ok(Self { store, data_dir, server, wait, backend })
     }
 
     /// Waits until all is durable, and frees the data directory.
     pub(crate) async fn close(&self) -> Result<(), Failure> {
+        self.tell_if_replaced();
         Ok(self.store.shutdown(SHUTDOWN).await?)
+    }
+
+    fn tell_if_replaced(&self) {
+        let now = self.store.watch_status().current().backend_id;
+        if let (Some(before), Some(now)) = (&self.backend, &now)
+            && before != now
+        {
+            eprintln!(
+                "note: the server is not the one it was (its backend id was {before} and is {now}); items that it lacks \
+                 were sent to it if it was empty, and are archived in {} otherwise",
+                self.data_dir.eventlog().display()
+            );
+        }
     }
 
     /// Reads the state.
@@ -101,6 +126,13 @@ impl App {
             None => Failure::new("the store was closed"),
         }
     }
+}
+
+/// A server that lost its data gets it back from the first client that comes, rather than taking it from all of them.
+fn config() -> StoreConfig {
+    let mut config = StoreConfig::default();
+    config.leader.diverged = Diverged::Reseed;
+    config
 }
 
 /// The way to the server. Nothing is sent before the store wants to sync.

@@ -173,6 +173,13 @@ impl TestServer {
         self.server = Some(bound.unwrap());
     }
 
+    /// The server is replaced by one that has nothing.
+    pub(crate) fn lose_everything(&mut self) {
+        self.stop();
+        self.backends = MemoryBackends::new();
+        self.start_again();
+    }
+
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}", self.addr)
     }

@@ -1,6 +1,6 @@
 //! Several clients and a server, over both transports.
 
-use crate::support::{Client, TestServer};
+use crate::support::{Client, TestServer, text};
 
 const SCHEMES: [&str; 2] = ["ws", "http"];
 
@@ -85,6 +85,33 @@ fn without_its_server_a_client_works_on_and_syncs_later() {
         let other = Client::of(server.url(scheme));
         other.ok(&["sync"]);
         assert_eq!(other.items(), ["[ ] buy milk"]);
+    }
+}
+
+#[test]
+fn a_server_that_lost_its_data_gets_it_back() {
+    for scheme in SCHEMES {
+        let mut server = TestServer::start();
+        let (a, b) = (Client::of(server.url(scheme)), Client::of(server.url(scheme)));
+        a.ok(&["add", "buy milk"]);
+        b.ok(&["add", "write letter"]);
+        a.ok(&["sync"]);
+        server.lose_everything();
+
+        let synced = a.command(&["sync"]).output().unwrap();
+        assert!(synced.status.success());
+        assert!(
+            text(&synced.stderr).contains("the server is not the one it was"),
+            "{}",
+            text(&synced.stderr)
+        );
+        a.ok(&["add", "call mum"]);
+        b.ok(&["sync"]);
+        let c = Client::of(server.url(scheme));
+        c.ok(&["sync"]);
+        for client in [a, b, c] {
+            assert_eq!(client.items(), ["[ ] buy milk", "[ ] write letter", "[ ] call mum"]);
+        }
     }
 }
 
