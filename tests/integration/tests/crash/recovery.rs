@@ -107,7 +107,6 @@ fn fuse(steps: Arc<AtomicUsize>, crash_at: usize) -> Fuse {
 }
 
 impl Rig {
-    #[expect(clippy::disallowed_methods, reason = "any instant is a good beginning")]
     fn new() -> Self {
         let state = SqliteMaterializer::in_memory(schema()).expect("room for a state");
         Self {
