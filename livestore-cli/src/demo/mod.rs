@@ -37,6 +37,30 @@ use heads::Heads;
 /// How long closing a client may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
+const INTRODUCTION: &str = "\
+livestore demo: alice, bob and carol keep one shopping list, each on a device of their own.
+
+A commit goes into the client's own log and database, online or not; the last event of its log is its head.
+The server puts the events of all clients into one order: e1, e2, e3 ... What it has ordered is confirmed and
+never moves again. What it has not is pending, and moves back if others were first. All apply the same events
+in the same order, so all databases become the same.";
+
+const TOGETHER: &str = "\n1. Everybody is online.\n";
+
+const APART: &str = "
+2. Carol's connection is cut. All three go on. Carol does by herself, so her events take the numbers that others
+   get for theirs.
+";
+
+const AGAIN: &str = "
+3. Carol is connected again. Her pending events go behind what the others did meanwhile. What a log wrote after
+   its first rebase is marked r1, so that e5 of before and e5r1 are not mistaken for each other.
+";
+
+const COMPARED: &str = "
+4. The clients are closed. The server's log beside what is on their disks; the marks are each log's own:
+";
+
 /// Watch three clients sync: one is cut off, all three go on, it comes back and rebases, and all are the same again.
 ///
 /// Starts a server of its own and keeps everything in a temporary directory. Fails if anything differs at the end.
@@ -68,18 +92,17 @@ async fn play(dir: &Path) -> Result<Vec<String>, BoxError> {
         .await?;
     let addr = server.local_addr();
     let store_id = StoreId::new("shopping")?;
-    let mut clients = Vec::new();
-    for name in ["alice", "bob", "carol"] {
-        clients.push(Client::start(name, store_id.clone(), addr, dir).await?);
-    }
-    introduce(addr);
+    let start = |name| Client::start(name, store_id.clone(), addr, dir);
+    let clients = [start("alice").await?, start("bob").await?, start("carol").await?];
+    say(INTRODUCTION);
+    say(format_args!("\nserver: ws://{addr}, its log in redb; clients: log in redb, database in SQLite"));
     let mut heads = Heads::new(&clients);
     together(&clients, &mut heads).await?;
     let receipts = apart(&clients, &mut heads).await?;
     again(&clients, &mut heads, receipts).await?;
 
     let log = read_server(addr, store_id).await?;
-    let ids: Vec<_> = clients.iter().map(|client| (client.id(), client.name)).collect();
+    let ids = clients.each_ref().map(|client| (client.id(), client.name));
     let mut replicas = Vec::new();
     for client in clients {
         let name = client.name;
@@ -92,7 +115,7 @@ async fn play(dir: &Path) -> Result<Vec<String>, BoxError> {
     }
     server.shutdown().await;
 
-    say("\n4. All is closed. The server's log beside the logs and databases on the clients' disks:\n");
+    say(COMPARED);
     let author =
         |event: &SyncedEvent| ids.iter().find(|(id, _)| *id == event.client_id).map_or("?", |(_, name)| name);
     print_logs(&log, &replicas, author);
@@ -101,28 +124,10 @@ async fn play(dir: &Path) -> Result<Vec<String>, BoxError> {
     Ok(differences)
 }
 
-fn introduce(addr: SocketAddr) {
-    say("livestore demo: three clients keep one shopping list\n");
-    say(
-        "Each client commits events to its own log first, and shows the result at once. The server puts the events of",
-    );
-    say(
-        "all clients into one order: e1, e2, e3 ... Every client applies the same events in that order to a database of",
-    );
-    say(
-        "its own, so all databases become the same. The head of a client is the last event in its log; what is behind",
-    );
-    say("its confirmed event is pending, and moves if others were first.\n");
-    say(format_args!(
-        "The server is at ws://{addr}, its log in redb. Alice, bob and carol each have a log in redb and a"
-    ));
-    say("database in SQLite.");
-}
-
-async fn together(clients: &[Client], heads: &mut Heads) -> Result<(), BoxError> {
-    say("\n1. Everybody is online.\n");
+async fn together(clients: &[Client; 3], heads: &mut Heads) -> Result<(), BoxError> {
+    say(TOGETHER);
     heads.wait("everybody is online", |_, status| heads::is_online(status)).await?;
-    let [alice, bob, _] = clients else { return Err("the demo has three clients".into()) };
+    let [alice, bob, _] = clients;
     commit(alice, app::added("milk", "milk")?)?;
     heads.wait_for_all(GlobalSeq(1)).await?;
     commit(bob, app::added("bread", "bread")?)?;
@@ -131,11 +136,9 @@ async fn together(clients: &[Client], heads: &mut Heads) -> Result<(), BoxError>
 }
 
 /// Returns the receipts of what carol committed alone.
-async fn apart(clients: &[Client], heads: &mut Heads) -> Result<Vec<Receipt>, BoxError> {
-    say(
-        "\n2. Carol's connection is cut. All three go on, carol by herself: her events take the next numbers too.\n",
-    );
-    let [alice, bob, carol] = clients else { return Err("the demo has three clients".into()) };
+async fn apart(clients: &[Client; 3], heads: &mut Heads) -> Result<Vec<Receipt>, BoxError> {
+    say(APART);
+    let [alice, bob, carol] = clients;
     carol.cable.pull_out();
     heads.wait("carol is offline", |name, status| name != carol.name || !heads::is_online(status)).await?;
     let events =
@@ -148,7 +151,7 @@ async fn apart(clients: &[Client], heads: &mut Heads) -> Result<Vec<Receipt>, Bo
         .wait("carol has it in her log", |name, status| name != carol.name || status.pending_events == 3)
         .await?;
     let others_at =
-        |head: u64| move |name: &str, status: &_| name == "carol" || heads::is_at(status, GlobalSeq(head));
+        |head: u64| move |name: &str, status: &_| name == carol.name || heads::is_at(status, GlobalSeq(head));
     commit(alice, app::changed("milk", "oat milk")?)?;
     heads.wait("the others are at e3", others_at(3)).await?;
     commit(bob, app::added("coffee", "coffee")?)?;
@@ -157,12 +160,9 @@ async fn apart(clients: &[Client], heads: &mut Heads) -> Result<Vec<Receipt>, Bo
     Ok(receipts)
 }
 
-async fn again(clients: &[Client], heads: &mut Heads, receipts: Vec<Receipt>) -> Result<(), BoxError> {
-    say(
-        "\n3. Carol is connected again. Her pending events go behind what the others did meanwhile; r1 marks the first",
-    );
-    say("   time that a log put events anew.\n");
-    let [.., carol] = clients else { return Err("the demo has three clients".into()) };
+async fn again(clients: &[Client; 3], heads: &mut Heads, receipts: Vec<Receipt>) -> Result<(), BoxError> {
+    say(AGAIN);
+    let [.., carol] = clients;
     carol.cable.plug_in();
     carol.store.sync_now();
     heads.wait_for_all(GlobalSeq(7)).await?;

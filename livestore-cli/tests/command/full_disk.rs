@@ -39,8 +39,10 @@ fn times_told(stderr: &str) -> usize {
 fn a_full_sqlite_file_stays_readable() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &["--store", "sqlite", "--max-file-bytes", "1MiB"]);
+    assert_eq!(server.push("other", 0, "small").0, 200);
     let (accepted, (status, refusal)) = fill(&server);
     assert_eq!((status, refusal["message"].as_str()), (500, Some("the sqlite backend failed")));
+    assert_eq!(server.push("other", 1, "small").0, 200, "a store was paused for what failed in another");
     for _ in 0..3 {
         let (status, refusal) = server.push("notes", accepted, &"x".repeat(100_000));
         assert!(matches!(status, 500 | 503), "{refusal}");
