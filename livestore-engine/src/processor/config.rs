@@ -50,6 +50,8 @@ pub struct LeaderConfig {
     pub fairness_time: Duration,
     /// How many recent events are kept in memory to serve sessions without reading the log.
     pub tail_events: usize,
+    /// … and how many bytes of their args.
+    pub tail_bytes: usize,
     /// How many items a session may lag before it is left to catch up at its own pace.
     pub items_ahead: u32,
     /// The seed of all jitter.
@@ -72,6 +74,7 @@ impl Default for LeaderConfig {
             gather_time: Duration::from_millis(50),
             fairness_time: Duration::from_millis(20),
             tail_events: 4096,
+            tail_bytes: 16 * 1024 * 1024,
             items_ahead: 4,
             seed: 0,
         }
@@ -88,6 +91,8 @@ pub struct SessionConfig {
     pub max_pending_events: usize,
     /// The most events in one push to the leader.
     pub max_push_events: usize,
+    /// The most bytes of args in one push to the leader, unless a single unit has more.
+    pub max_push_bytes: usize,
     /// A push that was not answered for so long makes the session attach again.
     pub push_timeout: Duration,
     /// The wait after a first failed attach; it doubles with each further one. Jittered.
@@ -104,6 +109,7 @@ impl Default for SessionConfig {
             limits: Limits::DEFAULT,
             max_pending_events: 1_000_000,
             max_push_events: 1000,
+            max_push_bytes: 16 * 1024 * 1024,
             push_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_secs(1),

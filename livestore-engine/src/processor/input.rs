@@ -31,7 +31,7 @@ pub enum Input {
         link: LinkId,
         /// What it says.
         attach: Attach,
-        /// What the log has of the session.
+        /// What the log has of the session, read when all effects had been performed.
         record: Option<SessionRecord>,
     },
     /// A session is gone.

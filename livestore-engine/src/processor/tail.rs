@@ -12,13 +12,16 @@ pub(super) struct Tail {
     /// The version before the first event.
     before: SeqNum,
     events: VecDeque<Event>,
+    /// The bytes of their args.
+    bytes: usize,
     max_events: usize,
+    max_bytes: usize,
 }
 
 impl Tail {
     /// A tail that holds nothing before `head` yet.
-    pub(super) const fn new(head: SeqNum, max_events: usize) -> Self {
-        Self { before: head, events: VecDeque::new(), max_events }
+    pub(super) const fn new(head: SeqNum, max_events: usize, max_bytes: usize) -> Self {
+        Self { before: head, events: VecDeque::new(), bytes: 0, max_events, max_bytes }
     }
 
     /// The last version.
@@ -30,17 +33,19 @@ impl Tail {
     pub(super) fn change(&mut self, rollback_to: Option<SeqNum>, append: &[Event]) {
         if let Some(to) = rollback_to {
             while self.events.back().is_some_and(|event| event.num.position() > to.position()) {
-                self.events.pop_back();
+                self.bytes -= self.events.pop_back().map_or(0, |event| event.args.len());
             }
             if self.events.is_empty() {
                 self.before = to;
             }
             debug_assert_eq!(self.head(), to, "the tail follows another log");
         }
+        self.bytes += append.iter().map(|event| event.args.len()).sum::<usize>();
         self.events.extend(append.iter().cloned());
-        let excess = self.events.len().saturating_sub(self.max_events);
-        if let Some(last) = self.events.drain(..excess).next_back() {
-            self.before = last.num;
+        while self.events.len() > self.max_events || self.bytes > self.max_bytes {
+            let Some(first) = self.events.pop_front() else { break };
+            self.bytes -= first.args.len();
+            self.before = first.num;
         }
     }
 

@@ -236,6 +236,12 @@ fn an_own_event_with_other_args_is_taken_over_and_never_pushed_again() {
             "s1 ← rebase e2 to e0 + e1r1=changed e2r1=b, settled e1r1",
         ]
     );
+    // That the first was taken over does not make the next one, in another page, somebody else's.
+    let args = Args::parse("\"changed too\"").unwrap();
+    let changed = SyncedEvent { args, commit: None, ..own(2, 2, "b") };
+    let lines = bench.page(1, [changed]);
+    assert_eq!(lines[0], "log back to e1r1 + e2r2=changed too, settled e2r2");
+    assert_eq!(bench.leader.status().pending_events, 0);
 }
 
 #[test]

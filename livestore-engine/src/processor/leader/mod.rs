@@ -92,7 +92,7 @@ impl LeaderProcessor {
     ) -> Self {
         let Recovered { heads, identity, pending } = recovered;
         let state = SyncState::leader(&heads, pending);
-        let mut tail = Tail::new(state.base(), config.tail_events);
+        let mut tail = Tail::new(state.base(), config.tail_events, config.tail_bytes);
         let unsettled: Vec<Event> = state.pending.iter().cloned().collect();
         tail.change(None, &unsettled);
         Self {

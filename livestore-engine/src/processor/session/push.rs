@@ -28,11 +28,7 @@ impl SessionProcessor {
             // An earlier attachment brought it into the leader's log, and it is coming back on the stream.
             return None;
         }
-        let limit = self.config.max_push_events;
-        let whole_units =
-            |count: usize| self.state.pending.iter().take(count).rposition(|event| event.unit_end);
-        let last =
-            whole_units(limit).or_else(|| self.state.pending.iter().position(|event| event.unit_end))?;
+        let last = self.push_end()?;
         let events: Vec<Event> = self.state.pending.iter().take(last + 1).cloned().collect();
         self.attempts += 1;
         let (attempt, base) = (self.attempts, self.state.upstream_head);
@@ -62,6 +58,21 @@ impl SessionProcessor {
             Ok(Outcome::Reject(_)) => self.refresh(),
             Err(error) => self.restart(&error),
         }
+    }
+
+    /// Where the first push of pending ends: whole units within the bounds, or the first unit alone.
+    fn push_end(&self) -> Option<usize> {
+        let (mut end, mut bytes) = (None, 0);
+        for (index, event) in self.state.pending.iter().enumerate() {
+            bytes += event.args.len();
+            if end.is_some() && (index >= self.config.max_push_events || bytes > self.config.max_push_bytes) {
+                break;
+            }
+            if event.unit_end {
+                end = Some(index);
+            }
+        }
+        end
     }
 
     /// The push did not build on the leader's head: what it lacks has come or is coming.
