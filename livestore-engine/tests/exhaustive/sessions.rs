@@ -152,6 +152,10 @@ impl World {
                     self.detach(index);
                 }
                 SessionEffect::Restart => {
+                    if self.scenario.restores == 0 && self.scenario.mutation == Mutation::None {
+                        self.fail("a session of an honest leader has to start anew");
+                    }
+                    let session = &mut self.sessions[index];
                     session.wants = Some(Wanted::Restart);
                     self.detach(index);
                 }

@@ -277,6 +277,8 @@ impl LeaderProcessor {
     }
 
     pub(super) fn reseed_answered(&mut self, answer: Result<PushAck, PushError>) {
+        // The pull has nothing more to say meanwhile; that is not silence.
+        self.puller.heard(self.now);
         let Some(history) = &mut self.history else { return };
         let Stage::Reseeding { pushed } = history.stage else { return };
         match answer {

@@ -89,6 +89,13 @@ impl Puller {
         matches!(self.phase, Phase::Waiting { until } if until <= now)
     }
 
+    /// The backend has given a sign of life.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Phase::Pulling { heard, .. } = &mut self.phase {
+            *heard = now;
+        }
+    }
+
     /// How far pages have come, merged or not.
     pub(super) fn reached(&self, mark: &UpstreamMark) -> GlobalSeq {
         self.gathered.mark.as_ref().map_or(mark.cursor.after, |(cursor, _)| cursor.after)
@@ -192,7 +199,7 @@ impl LeaderProcessor {
         if !self.is_current(id) {
             return;
         }
-        self.puller.phase = Phase::Pulling { id, heard: self.now };
+        self.puller.heard(self.now);
         self.last_error = None;
         if let Err(why) = check_page(&page) {
             return self.broken_upstream(&why);
