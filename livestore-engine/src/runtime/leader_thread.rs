@@ -47,9 +47,13 @@ pub(crate) enum LeaderMessage {
     },
     ForkState(oneshot::Sender<Result<Box<dyn Materializer>, MaterializeError>>),
     Reader(oneshot::Sender<Result<Box<dyn EventlogReader>, EventlogError>>),
+    /// Syncs now instead of waiting; answered when the status shows it.
+    SyncNow(oneshot::Sender<()>),
     Lost(LostLeadership),
     /// Stop. Answered when log and state are closed.
     Shutdown(oneshot::Sender<()>),
+    /// Stop: nobody is left to be told anything.
+    Abandoned,
 }
 
 /// What a leader needs to begin.
@@ -89,18 +93,29 @@ impl fmt::Debug for UnknownPolicy {
     }
 }
 
-/// How the rest of a store reaches its leader.
+/// How the rest of a store reaches its leader, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderHandle {
-    inbox: mpsc::Sender<LeaderMessage>,
+    inbox: Arc<Inbox>,
     status: watch::Receiver<LeaderStatus>,
     failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
+}
+
+/// Ends the leader when it is dropped. Tasks of the leader's own send to it too, so a closed channel cannot tell it.
+#[derive(Debug)]
+struct Inbox(mpsc::Sender<LeaderMessage>);
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // A leader that is gone needs no telling.
+        let _ = self.0.send(LeaderMessage::Abandoned);
+    }
 }
 
 impl LeaderHandle {
     /// Sends a message; an error means that the leader is gone.
     pub(crate) fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
-        self.inbox.send(message).map_err(|_| LeaderGone)
+        self.inbox.0.send(message).map_err(|_| LeaderGone)
     }
 
     /// Asks for something that the leader answers once.
@@ -115,6 +130,13 @@ impl LeaderHandle {
 
     pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
         self.status.clone()
+    }
+
+    /// Waits until the leader has stopped and returns why, if that was a failure.
+    pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
+        let mut failure = self.failure.clone();
+        // An error means that it ended without one.
+        failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())
     }
 
     /// Why the leader stopped, once it has.
@@ -135,12 +157,14 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
     let (started, start) = oneshot::channel();
     let runtime = Handle::current();
     let own_inbox = inbox.clone();
+    // From here on, so that a leader whose start nobody waits for any more ends too.
+    let inbox = Arc::new(Inbox(inbox));
     let thread = move || {
         let _enter = runtime.enter();
         let opened = LeaderThread::open(settings, own_inbox, runtime.clone());
         match opened {
             Ok((thread, status)) => {
-                // Whoever started it may have stopped waiting; then the inbox is closed and the thread ends.
+                // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
                 let _ = started.send(Ok(status));
                 match thread.run(&messages) {
                     Ok(Some(done)) => {
@@ -233,7 +257,7 @@ impl LeaderThread {
                 Ok(first) => {
                     for message in std::iter::once(first).chain(messages.try_iter().take(MESSAGES_AT_ONCE)) {
                         if let ControlFlow::Break(done) = self.take(message)? {
-                            return Ok(Some(done));
+                            return Ok(done);
                         }
                     }
                 }
@@ -245,7 +269,10 @@ impl LeaderThread {
         }
     }
 
-    fn take(&mut self, message: LeaderMessage) -> Result<ControlFlow<oneshot::Sender<()>>, LeaderFailure> {
+    fn take(
+        &mut self,
+        message: LeaderMessage,
+    ) -> Result<ControlFlow<Option<oneshot::Sender<()>>>, LeaderFailure> {
         let now = clock::now();
         match message {
             LeaderMessage::Input(input) => self.core.handle(now, input),
@@ -273,10 +300,20 @@ impl LeaderThread {
             LeaderMessage::Reader(reply) => {
                 let _ = reply.send(self.core.reader());
             }
+            LeaderMessage::SyncNow(done) => {
+                self.core.handle(now, Input::SyncNow);
+                self.perform_effects()?;
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }
             LeaderMessage::Lost(lost) => return Err(lost.into()),
             LeaderMessage::Shutdown(done) => {
                 self.perform_effects()?;
-                return Ok(ControlFlow::Break(done));
+                return Ok(ControlFlow::Break(Some(done)));
+            }
+            LeaderMessage::Abandoned => {
+                self.perform_effects()?;
+                return Ok(ControlFlow::Break(None));
             }
         }
         Ok(ControlFlow::Continue(()))

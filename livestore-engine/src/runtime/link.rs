@@ -22,10 +22,9 @@ impl LocalLink {
     }
 }
 
-impl From<LeaderGone> for LinkError {
-    fn from(_: LeaderGone) -> Self {
-        Self::Gone
-    }
+/// A leader that has stopped does not come back in this process: trying again changes nothing.
+fn stopped(error: LeaderGone) -> LinkError {
+    LinkError::Refused(error.to_string())
 }
 
 #[async_trait]
@@ -34,7 +33,7 @@ impl LeaderLink for LocalLink {
         // Not bounded here: the leader sends only a few items ahead of those that were taken.
         let (items, mut receiver) = mpsc::unbounded_channel();
         let (link, attached) =
-            self.leader.ask(|reply| LeaderMessage::Attach { attach, items, reply }).await?;
+            self.leader.ask(|reply| LeaderMessage::Attach { attach, items, reply }).await.map_err(stopped)?;
         let items = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
         Ok(Attachment {
             attached,
@@ -45,8 +44,8 @@ impl LeaderLink for LocalLink {
 
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {
         let session_id = session_id.clone();
-        let snapshot = self.leader.ask(|reply| LeaderMessage::Snapshot { session_id, reply }).await?;
-        snapshot.map_err(|error| LinkError::Link(error.into()))
+        let snapshot = self.leader.ask(|reply| LeaderMessage::Snapshot { session_id, reply }).await;
+        snapshot.map_err(stopped)?.map_err(|error| LinkError::Link(error.into()))
     }
 }
 
@@ -59,7 +58,8 @@ struct LocalSender {
 
 impl SessionSender for LocalSender {
     fn send(&self, message: SessionMessage) -> Result<(), LinkError> {
-        Ok(self.leader.send(LeaderMessage::Input(Input::Session(self.link, message)))?)
+        let message = LeaderMessage::Input(Input::Session(self.link, message));
+        self.leader.send(message).map_err(|_| LinkError::Gone)
     }
 }
 

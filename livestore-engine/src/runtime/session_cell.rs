@@ -51,6 +51,8 @@ pub(crate) struct SessionCell {
     status: watch::Sender<SessionStatus>,
     /// Set when the session takes no more commits.
     closed: bool,
+    /// Set when nothing may change any more, whatever the task was still about to do.
+    ended: bool,
 }
 
 impl SessionCell {
@@ -66,6 +68,7 @@ impl SessionCell {
             work: None,
             status,
             closed: false,
+            ended: false,
         }
     }
 
@@ -116,11 +119,16 @@ impl SessionCell {
     /// Ends everything: whoever waits for a receipt is told.
     pub(crate) fn end(&mut self) {
         self.closed = true;
+        self.ended = true;
         self.sender = None;
         for (_, receipt) in std::mem::take(&mut self.receipts) {
             receipt.send_replace(ReceiptState::Closed);
         }
         self.status.send_modify(|status| status.ended = true);
+    }
+
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.ended
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -164,6 +172,11 @@ impl SessionCell {
 
     /// Performs effects until there is none.
     fn drive(&mut self) {
+        if self.ended {
+            // Ends an attachment that came too late.
+            self.sender = None;
+            return;
+        }
         while let Some(effect) = self.processor.poll_effect() {
             match effect {
                 SessionEffect::Apply { base, rollback_to, events, settled } => {

@@ -16,7 +16,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// The most items taken in under one lock.
 const ITEMS_AT_ONCE: usize = 64;
 
-/// Starts the task of a session. It ends when it is aborted.
+/// Starts the task of a session. It ends when it is aborted, or with the session when no leader will ever take it.
 pub(crate) fn spawn_session(
     session_id: SessionId,
     cell: Arc<Mutex<SessionCell>>,
@@ -39,16 +39,15 @@ struct SessionTask {
 impl SessionTask {
     async fn run(mut self) {
         self.with(SessionCell::timeout);
-        loop {
-            while let Some(work) = self.with(SessionCell::take_work) {
-                self.items = None;
-                match work {
-                    TaskWork::Attach(attach) => self.attach(attach).await,
-                    TaskWork::Restart => self.restart().await,
-                }
+        while !self.with(|cell| cell.is_ended()) {
+            match self.with(SessionCell::take_work) {
+                Some(TaskWork::Attach(attach)) => self.attach(attach).await,
+                Some(TaskWork::Restart) => self.restart().await,
+                None => self.wait().await,
             }
-            self.wait().await;
         }
+        // Tells those who follow changes that there will be none.
+        (self.changed)();
     }
 
     /// Waits for the next item, deadline or wake-up, and takes it in.
@@ -76,6 +75,7 @@ impl SessionTask {
     }
 
     async fn attach(&mut self, attach: livestore_traits::Attach) {
+        self.items = None;
         match self.link.attach(attach).await {
             Ok(attachment) => {
                 self.items = Some(attachment.items);
@@ -87,6 +87,7 @@ impl SessionTask {
     }
 
     async fn restart(&mut self) {
+        self.items = None;
         let snapshot = match self.link.snapshot(&self.session_id).await {
             Ok(snapshot) => snapshot,
             Err(error) => return self.lost(&error),
@@ -99,7 +100,11 @@ impl SessionTask {
 
     fn lost(&mut self, error: &LinkError) {
         tracing::debug!(session = %self.session_id, error = error as &dyn std::error::Error, "no leader to attach to");
-        self.with(SessionCell::link_lost);
+        match error {
+            // Who waits for a receipt must not wait for a leader that will never come.
+            LinkError::Refused(_) => self.with(SessionCell::end),
+            _ => self.with(SessionCell::link_lost),
+        }
     }
 
     fn with<T>(&self, run: impl FnOnce(&mut SessionCell) -> T) -> T {

@@ -12,7 +12,9 @@ use livestore_traits::{
 use super::handle::Store;
 use super::session::SessionOptions;
 use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
-use crate::runtime::{LeaderSettings, RecoveryError, RecoveryProgress, UnknownPolicy, clock, spawn_leader};
+use crate::runtime::{
+    LeaderFailure, LeaderSettings, RecoveryError, RecoveryProgress, UnknownPolicy, clock, spawn_leader,
+};
 
 type OpenLog = Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
 type OpenState = Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>;
@@ -70,7 +72,10 @@ pub enum StartError {
     /// The session's own state cannot be made.
     #[error("the session's state cannot be made")]
     State(#[from] MaterializeError),
-    /// The leader stopped while the store was starting.
+    /// The leader stopped while the store was starting, or before the session was opened.
+    #[error("the leader stopped")]
+    Failed(#[source] Arc<LeaderFailure>),
+    /// The leader cannot be reached: the store was shut down.
     #[error("the leader cannot be reached")]
     Leader(#[source] LinkError),
 }
@@ -222,13 +227,19 @@ async fn wait_for_sync(
     limit: Duration,
     on_progress: Option<&(dyn Fn(&LeaderStatus) + Send + Sync)>,
 ) {
-    let mut status = store.watch_status();
-    let caught_up = status.wait_for(|status| {
-        if let Some(on_progress) = on_progress {
-            on_progress(status);
+    let caught_up = async {
+        let mut status = store.watch_status();
+        let caught_up = status.wait_for(|status| {
+            if let Some(on_progress) = on_progress {
+                on_progress(status);
+            }
+            matches!(status.activity, SyncActivity::CaughtUp | SyncActivity::Off)
+        });
+        if let Some(leader) = caught_up.await {
+            // Whoever starts the store reads its session next. A leader that stops meanwhile is found out by the caller.
+            let _ = store.has_arrived(store.session(), leader.local_head).await;
         }
-        matches!(status.activity, SyncActivity::CaughtUp | SyncActivity::Off)
-    });
+    };
     if tokio::time::timeout(limit, caught_up).await.is_err() {
         tracing::info!(?limit, "the backend did not answer in time; starting with what is here");
     }

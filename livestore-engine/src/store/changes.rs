@@ -8,7 +8,14 @@ use tokio::sync::Notify;
 /// Tells subscribers of changes. A slow one gets several changes as one; nothing queues.
 #[derive(Debug, Default)]
 pub(super) struct ChangeHub {
-    subscribers: Mutex<Vec<Weak<Subscriber>>>,
+    subscribers: Mutex<Subscribers>,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    list: Vec<Weak<Subscriber>>,
+    /// Set when the session has ended: who subscribes then is told at once.
+    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -31,22 +38,29 @@ pub struct ChangesEnded;
 impl ChangeHub {
     pub(super) fn subscribe(&self) -> Changes {
         let subscriber = Arc::new(Subscriber::default());
-        lock(&self.subscribers).push(Arc::downgrade(&subscriber));
+        let mut subscribers = lock(&self.subscribers);
+        lock(&subscriber.changed).1 = subscribers.ended;
+        subscribers.list.push(Arc::downgrade(&subscriber));
         Changes { subscriber }
     }
 
     pub(super) fn publish(&self, changed: &BTreeSet<Arc<str>>) {
         if !changed.is_empty() {
-            self.each(|subscriber| lock(&subscriber.changed).0.extend(changed.iter().cloned()));
+            let mut subscribers = lock(&self.subscribers);
+            subscribers.each(|subscriber| lock(&subscriber.changed).0.extend(changed.iter().cloned()));
         }
     }
 
     pub(super) fn end(&self) {
-        self.each(|subscriber| lock(&subscriber.changed).1 = true);
+        let mut subscribers = lock(&self.subscribers);
+        subscribers.ended = true;
+        subscribers.each(|subscriber| lock(&subscriber.changed).1 = true);
     }
+}
 
-    fn each(&self, change: impl Fn(&Subscriber)) {
-        lock(&self.subscribers).retain(|subscriber| {
+impl Subscribers {
+    fn each(&mut self, change: impl Fn(&Subscriber)) {
+        self.list.retain(|subscriber| {
             subscriber.upgrade().is_some_and(|subscriber| {
                 change(&subscriber);
                 subscriber.wake.notify_one();

@@ -4,14 +4,14 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use livestore_traits::{BoxStream, EventlogError, LinkError, SeqNum, StoreId};
+use livestore_traits::{BoxStream, EventlogError, LeaderLink, LinkError, SeqNum, SessionId, StoreId};
 
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
-use super::session::{Session, SessionOptions};
+use super::session::{Session, SessionOptions, WeakSession};
 use super::status::{StatusWatch, StoreStatus};
 use crate::processor::{Input, LeaderStatus, SessionConfig, SessionProcessor, SyncActivity};
-use crate::runtime::{LeaderFailure, LeaderHandle, LocalLink, SessionCell, clock};
+use crate::runtime::{LeaderFailure, LeaderHandle, LeaderMessage, LocalLink, SessionCell, clock};
 
 /// A client's store: its eventlog, its state, and sync with a backend.
 ///
@@ -32,7 +32,7 @@ struct Inner {
     session_config: SessionConfig,
     session: Session,
     /// Other sessions, so that a shutdown reaches them.
-    others: Mutex<Vec<Session>>,
+    others: Mutex<Vec<WeakSession>>,
 }
 
 /// Why a shutdown was not clean.
@@ -87,7 +87,8 @@ impl Store {
         &self.inner.session
     }
 
-    /// Opens another session on the same leader, with a state and pending commits of its own.
+    /// Opens another session on the same leader, with a state and pending commits of its own. A session of the same id
+    /// ends, with what it has not persisted.
     ///
     /// # Errors
     /// [`StartError`] if the leader has stopped or there is no room for another state.
@@ -95,9 +96,24 @@ impl Store {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn open_session(&self, options: SessionOptions) -> Result<Session, StartError> {
+        if let Some(id) = &options.session_id {
+            // Two that live would end each other's attachments in turn.
+            self.sessions().iter().filter(|session| session.id() == id).for_each(Session::end);
+        }
         let session = open_session(&self.inner.leader, &self.inner.session_config, options).await?;
-        self.inner.others.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
+        let mut others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.retain(|other| other.upgrade().is_some());
+        others.push(session.downgrade());
+        drop(others);
         Ok(session)
+    }
+
+    /// The way to the leader, for sessions elsewhere: what a transport of one's own between processes serves.
+    ///
+    /// The leader runs as long as a link or an attachment of one is kept, unless the store is shut down.
+    #[must_use]
+    pub fn link(&self) -> Arc<dyn LeaderLink> {
+        Arc::new(LocalLink::new(self.inner.leader.clone()))
     }
 
     /// The status now.
@@ -121,39 +137,74 @@ impl Store {
         self.inner.leader.failure().borrow().clone()
     }
 
+    /// Waits until the leader has stopped, and returns why if it was not shut down.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
+        self.inner.leader.stopped().await
+    }
+
     /// Syncs now instead of waiting for the next poll or try.
     pub fn sync_now(&self) {
         // A leader that is gone syncs nothing.
-        let _ = self.inner.leader.send(crate::runtime::LeaderMessage::Input(Input::SyncNow));
+        let _ = self.inner.leader.send(LeaderMessage::Input(Input::SyncNow));
     }
 
-    /// Waits until everything committed before is confirmed and everything the backend had is here, in
-    /// the state of every session.
+    /// Waits until everything committed before is confirmed and everything the backend had is here, in the state of
+    /// every session. A backend without live pull is asked now.
     ///
     /// # Errors
-    /// [`LinkError::Gone`] if the store stops before.
+    /// [`LinkError::Gone`] if the store stops before, [`LinkError::Refused`] if it does not sync: without a backend, or
+    /// after the backend refused it for good.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn synced(&self) -> Result<LeaderStatus, LinkError> {
+        self.inner.leader.ask(LeaderMessage::SyncNow).await.map_err(|_| LinkError::Gone)?;
+        let mut status = self.watch_status();
+        tokio::select! {
+            synced = self.all_synced() => synced,
+            off = status.wait_for(|leader| leader.activity == SyncActivity::Off) => {
+                let why = off.ok_or(LinkError::Gone)?.last_error;
+                Err(LinkError::Refused(why.unwrap_or_else(|| "the store has no backend".to_owned())))
+            }
+        }
+    }
+
+    async fn all_synced(&self) -> Result<LeaderStatus, LinkError> {
         let mut status = self.watch_status();
         loop {
-            for session in self.sessions() {
-                let settled = session.wait_for(|session| session.unconfirmed_commits == 0).await;
-                settled.map_err(|_| LinkError::Gone)?;
+            for session in self.live_sessions() {
+                // One that ends meanwhile has nothing more to wait for.
+                let _ = session.wait_for(|session| session.unconfirmed_commits == 0).await;
             }
             let is_synced = |leader: &LeaderStatus| {
                 leader.pending_events == 0 && leader.activity == SyncActivity::CaughtUp
             };
             let leader = status.wait_for(is_synced).await.ok_or(LinkError::Gone)?;
-            for session in self.sessions() {
-                // The leader has everything first; who reads a session's state right after expects it there.
-                let arrived =
-                    session.wait_for(|session| has_arrived(session.upstream_head, leader.local_head)).await;
-                arrived.map_err(|_| LinkError::Gone)?;
+            for session in self.live_sessions() {
+                self.has_arrived(&session, leader.local_head).await?;
             }
-            if self.sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {
+            if self.live_sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {
                 return Ok(leader);
+            }
+        }
+    }
+
+    /// Waits until what the leader's log had at `head` is in the session's state: the leader has everything first. Also
+    /// ends when the session does.
+    pub(super) async fn has_arrived(&self, session: &Session, head: SeqNum) -> Result<(), LinkError> {
+        let mut status = self.watch_status();
+        // What is dropped from the log never arrives; then it is enough to have what is there instead.
+        let mut now = status.current().local_head;
+        loop {
+            let arrived = session.wait_for(|session| {
+                has_arrived(session.upstream_head, head) || has_arrived(session.upstream_head, now)
+            });
+            tokio::select! {
+                _ = arrived => return Ok(()),
+                leader = status.changed() => now = leader.ok_or(LinkError::Gone)?.local_head,
             }
         }
     }
@@ -169,7 +220,7 @@ impl Store {
         &self,
         filter: HistoryFilter,
     ) -> Result<BoxStream<'static, HistoryItem>, EventlogError> {
-        let reader = self.inner.leader.ask(crate::runtime::LeaderMessage::Reader).await;
+        let reader = self.inner.leader.ask(LeaderMessage::Reader).await;
         let reader = reader.map_err(|_| EventlogError::Closed)??;
         Ok(history(reader, self.inner.leader.status(), filter))
     }
@@ -194,17 +245,26 @@ impl Store {
         let _ = tokio::time::timeout(limit, drained).await;
         let lost = sessions.iter().map(|session| session.status().pending_events).sum();
         sessions.iter().for_each(Session::end);
-        let stopped = self.inner.leader.ask(crate::runtime::LeaderMessage::Shutdown).await;
-        match (stopped, self.failure()) {
-            (Err(_), Some(failure)) => Err(ShutdownError::Failed(failure)),
-            _ if lost > 0 => Err(ShutdownError::NotPersisted { pending: lost }),
-            _ => Ok(()),
+        let stopped = self.inner.leader.ask(LeaderMessage::Shutdown).await;
+        let failure = match stopped {
+            Ok(()) => None,
+            Err(_) => self.stopped().await,
+        };
+        match failure {
+            Some(failure) => Err(ShutdownError::Failed(failure)),
+            None if lost > 0 => Err(ShutdownError::NotPersisted { pending: lost }),
+            None => Ok(()),
         }
     }
 
     fn sessions(&self) -> Vec<Session> {
         let others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::once(&self.inner.session).chain(others.iter()).cloned().collect()
+        let others = others.iter().filter_map(WeakSession::upgrade);
+        std::iter::once(self.inner.session.clone()).chain(others).collect()
+    }
+
+    fn live_sessions(&self) -> Vec<Session> {
+        self.sessions().into_iter().filter(|session| !session.status().ended).collect()
     }
 }
 
@@ -218,17 +278,31 @@ async fn open_session(
     config: &SessionConfig,
     options: SessionOptions,
 ) -> Result<Session, StartError> {
-    let gone = |_| StartError::Leader(LinkError::Gone);
     let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
-    let mut state = leader.ask(crate::runtime::LeaderMessage::ForkState).await.map_err(gone)??;
+    match try_open_session(leader, config, session_id).await {
+        // Why it stopped says more than that it did.
+        Err(StartError::Leader(gone)) => Err(match leader.stopped().await {
+            Some(failure) => StartError::Failed(failure),
+            None => StartError::Leader(gone),
+        }),
+        result => result,
+    }
+}
+
+async fn try_open_session(
+    leader: &LeaderHandle,
+    config: &SessionConfig,
+    session_id: SessionId,
+) -> Result<Session, StartError> {
+    let gone = || StartError::Leader(LinkError::Gone);
+    let mut state = leader.ask(LeaderMessage::ForkState).await.map_err(|_| gone())??;
     let link = Arc::new(LocalLink::new(leader.clone()));
-    let snapshot =
-        livestore_traits::LeaderLink::snapshot(&*link, &session_id).await.map_err(StartError::Leader)?;
+    let snapshot = link.snapshot(&session_id).await.map_err(StartError::Leader)?;
     let head = snapshot.snapshot.head;
     state.restore(snapshot.snapshot)?;
     let config = SessionConfig { seed: clock::new_seed(), ..config.clone() };
     let processor = SessionProcessor::new(config, session_id.clone(), clock::now(), head);
     let session = Session::start(session_id, SessionCell::new(processor, state), link);
-    session.wait_for(|session| session.attached).await.map_err(|_| StartError::Leader(LinkError::Gone))?;
+    session.wait_for(|session| session.attached).await.map_err(|_| gone())?;
     Ok(session)
 }

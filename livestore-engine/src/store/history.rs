@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use livestore_traits::{
     BoxStream, ClientId, Event, EventKind, EventName, EventlogError, EventlogReader, Position, ReadLimit,
+    SeqNum,
 };
 use tokio::sync::watch;
 
@@ -37,7 +38,8 @@ impl HistoryFilter {
     }
 }
 
-/// An event of the history, or why it cannot be read.
+/// An event of the history, or why it cannot be read. After an error the stream ends. [`EventlogError::Refused`] means
+/// that the backend's history was replaced by another one: what was read is archived in part, so read from the start.
 pub type HistoryItem = Result<Event, EventlogError>;
 
 /// A reader of the history under way.
@@ -46,6 +48,8 @@ struct Reading {
     status: watch::Receiver<LeaderStatus>,
     filter: HistoryFilter,
     at: Position,
+    /// The version of the last event that was read.
+    last: Option<SeqNum>,
 }
 
 pub(super) fn history(
@@ -54,7 +58,7 @@ pub(super) fn history(
     filter: HistoryFilter,
 ) -> BoxStream<'static, HistoryItem> {
     let at = filter.after;
-    let reading = Reading { reader: Arc::new(std::sync::Mutex::new(reader)), status, filter, at };
+    let reading = Reading { reader: Arc::new(std::sync::Mutex::new(reader)), status, filter, at, last: None };
     futures::stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         match reading.next_page().await {
@@ -72,25 +76,36 @@ impl Reading {
     async fn next_page(&mut self) -> Result<Option<Vec<Event>>, EventlogError> {
         let settled = loop {
             let settled = self.status.borrow_and_update().settled_head.position();
-            if settled > self.at {
+            // It falls only when the history is replaced, which reading finds out.
+            if settled > self.at || (settled < self.at && self.last.is_some()) {
                 break settled;
             }
             if self.filter.until_now || self.status.changed().await.is_err() {
                 return Ok(None);
             }
         };
-        let (reader, at) = (self.reader.clone(), self.at);
+        let (reader, at, last) = (self.reader.clone(), self.at, self.last);
         let read = move || {
             let reader = reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            reader.read(at, ReadLimit::events(READ_EVENTS))
+            match last {
+                Some(last) if reader.common(last)? != last => Err(replaced(last)),
+                _ => reader.read(at, ReadLimit::events(READ_EVENTS)),
+            }
         };
         let events = tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| EventlogError::Storage(error.into()))??;
         let mut wanted: Vec<Event> =
             events.into_iter().take_while(|event| event.num.position() <= settled).collect();
+        self.last = wanted.last().map(|event| event.num).or(self.last);
         self.at = wanted.last().map_or(settled, |event| event.num.position());
         wanted.retain(|event| self.filter.wants(event));
         Ok(Some(wanted))
     }
+}
+
+fn replaced(last: SeqNum) -> EventlogError {
+    EventlogError::Refused(format!(
+        "the history that was read up to {last} is archived, because the backend has another one now"
+    ))
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use livestore_traits::{
     ArgsError, LeaderLink, MaterializeError, NewEvent, Quarantined, SessionId, TypedEvent,
@@ -23,10 +23,22 @@ pub struct SessionOptions {
     pub session_id: Option<SessionId>,
 }
 
-/// A session of a store. Clones are handles of the same session; it ends with the last of them.
+/// A session of a store. Clones are handles of the same session.
+///
+/// It ends with the last of them, at once: commits whose receipt does not say that they are persisted may be lost.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+}
+
+/// Reaches a session without keeping it.
+#[derive(Clone)]
+pub(super) struct WeakSession(Weak<Inner>);
+
+impl WeakSession {
+    pub(super) fn upgrade(&self) -> Option<Session> {
+        self.0.upgrade().map(|inner| Session { inner })
+    }
 }
 
 struct Inner {
@@ -52,6 +64,12 @@ pub enum QueryError {
         /// The type that was asked for.
         expected: &'static str,
     },
+}
+
+impl fmt::Debug for WeakSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakSession").field(&self.upgrade()).finish()
+    }
 }
 
 impl fmt::Debug for Session {
@@ -102,7 +120,8 @@ impl Session {
 
     /// Reads the session's state through the view of its materializer, own pending commits included.
     ///
-    /// `query` runs on the caller's thread; commits of the session wait for it.
+    /// `query` runs on the caller's thread. The session waits for it, so `query` must not call the session: it would
+    /// wait for itself.
     ///
     /// # Errors
     /// [`QueryError::OtherView`] if the materializer's view is not a `V`.
@@ -151,6 +170,10 @@ impl Session {
         }
     }
 
+    pub(super) fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.inner))
+    }
+
     /// Takes no more commits; pending ones are still pushed.
     pub(super) fn close(&self) {
         self.lock().close();
@@ -181,6 +204,12 @@ impl Drop for Inner {
 }
 
 fn publish_changes(cell: &Mutex<SessionCell>, changes: &ChangeHub) {
-    let changed = cell.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+    let (changed, ended) = {
+        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        (cell.take_changed(), cell.is_ended())
+    };
     changes.publish(&changed);
+    if ended {
+        changes.end();
+    }
 }
