@@ -16,7 +16,7 @@ use livestore_traits::{
 };
 
 use super::LeaderProcessor;
-use super::pull::is_same;
+use super::gather::is_same;
 use super::push::{Batch, cut_batch};
 use crate::processor::config::Diverged;
 use crate::processor::effect::{Effect, ReadPurpose, StopReason};

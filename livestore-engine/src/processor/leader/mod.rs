@@ -9,6 +9,7 @@
 //! What has come by the time effects are polled is merged into one *turn*, which becomes one commit of the log. Pages
 //! never share a turn with pushes of sessions, so that no version is published that was not durable.
 
+mod gather;
 mod history;
 mod links;
 mod pull;

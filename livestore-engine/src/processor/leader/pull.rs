@@ -1,4 +1,4 @@
-//! The leader's pull: when it runs, what its pages do, and how they are gathered.
+//! The leader's pull: when it runs, when it begins again, and how long anything is waited for.
 //!
 //! ```text
 //!   Waiting ──▶ Pulling ──▶ page … page ──▶ Waiting     backoff after an error, the poll interval where there is no live pull
@@ -7,18 +7,15 @@
 
 use std::time::Instant;
 
-use livestore_traits::{
-    Capabilities, ConnectionStatus, Cursor, Event, GlobalSeq, PageInfo, Position, Pull, PullError, PullMode,
-    PullPage, RebaseGeneration, Recovery, SeqNum, SyncedEvent, UpstreamMark,
-};
+use livestore_traits::{Capabilities, ConnectionStatus, Pull, PullError, PullMode, PullPage, Recovery};
 
 use super::LeaderProcessor;
+use super::gather::{Gathered, check_page};
 use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
 use crate::processor::effect::Effect;
 use crate::processor::input::{LinkId, PullId};
-use crate::sync::{MergeError, Outcome, Payload, merge};
 
 #[derive(Clone, Debug)]
 pub(super) struct Puller {
@@ -27,14 +24,14 @@ pub(super) struct Puller {
     /// Whether the backend goes on after catching up; not known before it told.
     live: Option<bool>,
     /// Whether pages tell what follows them. If not, each may be the last for a while.
-    page_info: bool,
+    pub(super) page_info: bool,
     /// Whether the pull has reached the head since it was last opened.
     pub(super) caught_up: bool,
     /// Events still to come, if the backend says so.
     pub(super) remaining: Option<u64>,
-    gathered: Gathered,
+    pub(super) gathered: Gathered,
     /// Pages wait for this session's next push, but not longer than until then.
-    hold: Option<(LinkId, Instant)>,
+    pub(super) hold: Option<(LinkId, Instant)>,
     /// The events behind an `UpstreamAhead` must have arrived by then.
     pub(super) expect_by: Option<Instant>,
     backoff: Backoff,
@@ -50,16 +47,6 @@ pub(super) enum Phase {
     Pulling { id: PullId, heard: Instant },
     /// None will ever begin again.
     Off,
-}
-
-/// Pages that came and are not merged yet.
-#[derive(Clone, Debug, Default)]
-struct Gathered {
-    events: Vec<SyncedEvent>,
-    bytes: usize,
-    /// Where the last page leads, and its backend.
-    mark: Option<(Cursor, livestore_traits::BackendId)>,
-    since: Option<Instant>,
 }
 
 impl Puller {
@@ -94,11 +81,6 @@ impl Puller {
         if let Phase::Pulling { heard, .. } = &mut self.phase {
             *heard = now;
         }
-    }
-
-    /// How far pages have come, merged or not.
-    pub(super) fn reached(&self, mark: &UpstreamMark) -> GlobalSeq {
-        self.gathered.mark.as_ref().map_or(mark.cursor.after, |(cursor, _)| cursor.after)
     }
 
     /// Forgets what a pull brought that is not merged.
@@ -211,114 +193,6 @@ impl LeaderProcessor {
         self.gather(page);
     }
 
-    /// Checks a page against what is known and keeps what is new of it for the next merge.
-    pub(super) fn gather(&mut self, page: PullPage) {
-        if let Some(known) = self.mark.backend_id.as_ref().filter(|known| **known != page.backend_id) {
-            return self.diverged(format!("its id was {known} and is {}", page.backend_id));
-        }
-        let at = self.puller.reached(&self.mark);
-        if page.after > at {
-            tracing::warn!(%at, after = %page.after, "a page has a gap before it; pulling again");
-            return self.pull_again();
-        }
-        let repeats = page.events.partition_point(|event| event.seq <= at);
-        match self.check_repeats(&page.events[..repeats]) {
-            Repeats::Same => {}
-            Repeats::Unknown => return self.pull_again(),
-            Repeats::Different(seq) => return self.diverged(format!("it has another event at {seq}")),
-        }
-        if page.through < at {
-            // Overtaken by an acknowledgement or an answer; what it says of the head is old.
-            return;
-        }
-        self.puller.caught_up = page.info == PageInfo::CaughtUp || !self.puller.page_info;
-        self.puller.remaining = match page.info {
-            PageInfo::CaughtUp => None,
-            PageInfo::More { remaining } => remaining,
-        };
-        let gathered = &mut self.puller.gathered;
-        for event in &page.events[repeats..] {
-            gathered.bytes += event.encoded_len();
-            gathered.events.push(event.clone());
-        }
-        gathered.mark = Some((page.cursor, page.backend_id));
-        gathered.since.get_or_insert(self.now);
-    }
-
-    /// Compares events that came before with what came then.
-    fn check_repeats(&self, repeats: &[SyncedEvent]) -> Repeats {
-        for event in repeats {
-            let gathered = &self.puller.gathered.events;
-            let same = match gathered.binary_search_by_key(&event.seq, |known| known.seq) {
-                Ok(index) => gathered[index].is_same(event),
-                Err(_) => match self.tail.synced(event.seq) {
-                    Some(known) => is_same(known, event),
-                    None => return Repeats::Unknown,
-                },
-            };
-            if !same {
-                return Repeats::Different(event.seq);
-            }
-        }
-        Repeats::Same
-    }
-
-    /// Merges the gathered pages if it is time to; tells whether it did.
-    ///
-    /// While pending is long, a merge should bring about as much as it renumbers, so that a catch-up costs the events
-    /// pulled and the events pending once each, not their product.
-    pub(super) fn merge_gathered(&mut self) -> bool {
-        let gathered = &self.puller.gathered;
-        let Some(since) = gathered.since else { return false };
-        let is_full = gathered.bytes >= self.config.gather_bytes;
-        if self.puller.hold.is_some_and(|(_, until)| until > self.now) && !is_full {
-            return false;
-        }
-        let enough = self.config.gather_events.max(self.state.pending.len());
-        let is_due = self.puller.caught_up
-            || gathered.events.len() >= enough
-            || is_full
-            || since + self.config.gather_time <= self.now;
-        is_due && self.merge_now()
-    }
-
-    /// Merges what is gathered, if anything; tells whether that has to be committed.
-    pub(super) fn merge_now(&mut self) -> bool {
-        self.puller.hold = None;
-        let Gathered { events, mark, .. } = std::mem::take(&mut self.puller.gathered);
-        let Some((cursor, backend_id)) = mark else { return false };
-        let is_news = !events.is_empty() || self.mark.backend_id.is_none();
-        self.puller.expect_by = None;
-        if is_news {
-            // Pages may take back what sessions pushed in this turn.
-            self.end_turn();
-            if let Err(error) = self.advance(events) {
-                self.broken_upstream(&error.to_string());
-                return false;
-            }
-        }
-        self.mark.cursor = cursor;
-        self.mark.backend_id = Some(backend_id);
-        is_news
-    }
-
-    /// Merges events that follow the upstream head. An error changes nothing.
-    pub(super) fn advance(&mut self, events: Vec<SyncedEvent>) -> Result<(), MergeError> {
-        let payload = Payload::UpstreamAdvance {
-            after: self.state.upstream_head,
-            events: events.into_iter().map(incoming).collect(),
-            settled: None,
-            pushed_through: self.pusher.pushed_through(),
-        };
-        match merge(&mut self.state, payload)? {
-            Outcome::Advance(change) | Outcome::Rebase(change) => self.add_to_turn(change),
-            Outcome::Reject(refusal) => {
-                unreachable!("upstream's payloads are never refused with {refusal:?}")
-            }
-        }
-        Ok(())
-    }
-
     /// The backend sends what no backend may: perhaps the next pull does better.
     pub(super) fn broken_upstream(&mut self, why: &str) {
         tracing::error!(why, "the backend broke the rules; pulling again later");
@@ -389,53 +263,5 @@ impl LeaderProcessor {
         let hold = self.puller.hold.map(|(_, until)| until);
         let gather = self.puller.gathered.since.map(|since| since + self.config.gather_time);
         [phase, self.puller.expect_by, hold.or(gather)].into_iter().flatten().min()
-    }
-}
-
-/// Checks that the events of a page are of the stretch that it covers, in order.
-pub(super) fn check_page(page: &PullPage) -> Result<(), String> {
-    let mut head = page.after;
-    for event in page.events.iter() {
-        if event.seq <= head || event.seq > page.through {
-            return Err(format!("{} in a page of ({}, {}]", event.seq, page.after, page.through));
-        }
-        head = event.seq;
-    }
-    if page.through < page.after || page.cursor.after != page.through {
-        return Err(format!("a page of ({}, {}] leads to {}", page.after, page.through, page.cursor.after));
-    }
-    Ok(())
-}
-
-/// What repeated events turn out to be.
-enum Repeats {
-    /// What came before.
-    Same,
-    /// Too old to tell without reading the log; a fresh pull does not repeat.
-    Unknown,
-    /// Another event than before.
-    Different(GlobalSeq),
-}
-
-/// Whether the log's event is the one upstream has.
-pub(super) fn is_same(known: &Event, event: &SyncedEvent) -> bool {
-    known.name == event.name
-        && known.client_id == event.client_id
-        && known.session_id == event.session_id
-        && known.commit.zip(event.commit).is_none_or(|(a, b)| a == b)
-        && known.args.js_eq(&event.args)
-}
-
-/// An event of the backend as merging takes it: its generation is given by the merge.
-fn incoming(event: SyncedEvent) -> Event {
-    Event {
-        num: SeqNum::new(Position::synced(event.seq), RebaseGeneration::default()),
-        name: event.name,
-        args: event.args,
-        client_id: event.client_id,
-        session_id: event.session_id,
-        commit: event.commit,
-        unit_end: event.unit_end,
-        is_own: false,
     }
 }

@@ -11,7 +11,8 @@ use livestore_traits::{
 };
 
 use super::LeaderProcessor;
-use super::pull::{Phase, check_page};
+use super::gather::check_page;
+use super::pull::Phase;
 use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
