@@ -55,7 +55,8 @@ impl PageBuilder {
     }
 
     /// How many events can still be taken.
-    fn room(&self) -> usize {
+    #[must_use]
+    pub fn room(&self) -> usize {
         self.limits.max_batch_events.max(1) - self.events.len()
     }
 

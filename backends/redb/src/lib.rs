@@ -9,6 +9,7 @@
 //! | `meta` | `format` | version of this layout |
 //! | `stores` | store id | number of its log, backend id |
 //! | `events` | log, number | record, see `codec.rs` |
+//! | `journal` | order of arrival | log, number, record: events that are not in `events` yet, see `journal.rs` |
 //! | `owners` | log, client id | the secret of its owner |
 //!
 //! Needs a tokio runtime: what is not in memory is read on its blocking threads.
@@ -25,6 +26,7 @@
 
 mod codec;
 mod error;
+mod journal;
 mod redb;
 mod storage;
 

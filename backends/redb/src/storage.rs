@@ -15,12 +15,13 @@ use redb::{
     WriteTransaction,
 };
 
+use crate::journal::Journal;
 use crate::redb::RedbConfig;
 use crate::{codec, error};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const STORES: TableDefinition<'_, &str, (u32, &str)> = TableDefinition::new("stores");
-const EVENTS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("events");
+pub(crate) const EVENTS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("events");
 const OWNERS: TableDefinition<'_, (u32, &str), [u8; 16]> = TableDefinition::new("owners");
 
 /// The key of the layout's version in `meta`.
@@ -29,7 +30,8 @@ const FORMAT_VERSION: u64 = 1;
 
 #[derive(Debug)]
 pub(crate) struct RedbStorage {
-    database: Database,
+    pub(crate) database: Database,
+    pub(crate) journal: Journal,
     fast_restart: bool,
 }
 
@@ -56,42 +58,49 @@ impl RedbStorage {
         // redb trusts the pages of its file and may panic over a damaged one.
         let whole = AssertUnwindSafe(|| {
             let database = open().map_err(|error| error::open_failed(path, error))?;
-            let storage = Self { database, fast_restart: config.fast_restart };
-            let found = storage.prepare().map_err(|source| OpenError::damaged(path, source))?;
+            let damaged = |source| OpenError::damaged(path, source);
+            let found = prepare(&database).map_err(damaged)?;
             if found != FORMAT_VERSION {
                 return Err(OpenError::Format { path: path.to_owned(), found, supported: FORMAT_VERSION });
             }
-            Ok(storage)
+            let journal = Journal::load(&database).map_err(damaged)?;
+            Ok(Self { database, journal, fast_restart: config.fast_restart })
         });
         panic::catch_unwind(whole)
             .unwrap_or_else(|_| Err(OpenError::damaged(path, "its pages make no sense")))
-    }
-
-    /// Makes the tables of a new file; the format of any file.
-    fn prepare(&self) -> Result<u64, BoxError> {
-        let txn = self.database.begin_write()?;
-        let mut meta = txn.open_table(META)?;
-        let found = meta.get(FORMAT)?.map(|version| version.value());
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        meta.insert(FORMAT, FORMAT_VERSION)?;
-        drop(meta);
-        txn.open_table(STORES)?;
-        txn.open_table(EVENTS)?;
-        txn.open_table(OWNERS)?;
-        txn.commit()?;
-        Ok(FORMAT_VERSION)
     }
 
     fn write(&self, changes: &Changes) -> Result<(), BoxError> {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(self.fast_restart);
         create(&txn, &changes.created)?;
-        append(&txn, &changes.batches)?;
+        if changes.batches.is_empty() {
+            return Ok(txn.commit()?);
+        }
+        let written = self.journal.write(&txn, &changes.batches)?;
+        own(&txn, &changes.batches)?;
         txn.commit()?;
+        self.journal.follow(written);
         Ok(())
     }
+}
+
+/// Makes the tables of a new file; the format of any file.
+fn prepare(database: &Database) -> Result<u64, BoxError> {
+    let txn = database.begin_write()?;
+    let mut meta = txn.open_table(META)?;
+    let found = meta.get(FORMAT)?.map(|version| version.value());
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    meta.insert(FORMAT, FORMAT_VERSION)?;
+    drop(meta);
+    txn.open_table(STORES)?;
+    txn.open_table(EVENTS)?;
+    txn.open_table(OWNERS)?;
+    Journal::create(&txn)?;
+    txn.commit()?;
+    Ok(FORMAT_VERSION)
 }
 
 fn create(txn: &WriteTransaction, created: &[NewLog]) -> Result<(), BoxError> {
@@ -105,19 +114,7 @@ fn create(txn: &WriteTransaction, created: &[NewLog]) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn append(txn: &WriteTransaction, batches: &[Batch]) -> Result<(), BoxError> {
-    if batches.is_empty() {
-        return Ok(());
-    }
-    let mut events = txn.open_table(EVENTS)?;
-    let mut record = Vec::new();
-    for batch in batches {
-        for event in batch.events.iter() {
-            record.clear();
-            codec::encode(event, batch.tag, &mut record);
-            events.insert((batch.log.0, event.seq.0), record.as_slice())?;
-        }
-    }
+fn own(txn: &WriteTransaction, batches: &[Batch]) -> Result<(), BoxError> {
     if batches.iter().all(|batch| batch.owner.is_none()) {
         return Ok(());
     }
@@ -154,13 +151,14 @@ impl LogStorage for RedbStorage {
         let Some(entry) = stores.get(store.as_str())? else { return Ok(None) };
         let (log, backend_id) = entry.value();
         let (log, backend_id) = (LogNo(log), BackendId::new(backend_id)?);
-        let head = match txn.open_table(EVENTS)?.range(whole_log(log))?.next_back() {
+        let sorted = match txn.open_table(EVENTS)?.range(whole_log(log))?.next_back() {
             None => Head::default(),
             Some(entry) => {
                 let (key, record) = entry?;
                 Head { seq: GlobalSeq(key.value().1), tag: Some(codec::decode_tag(record.value())?) }
             }
         };
+        let head = self.journal.last(log).filter(|waiting| waiting.seq > sorted.seq).unwrap_or(sorted);
         Ok(Some(LogInfo { log, backend_id, head }))
     }
 
@@ -176,19 +174,35 @@ impl LogStorage for RedbStorage {
         through: GlobalSeq,
         page: &mut PageBuilder,
     ) -> Result<(), BoxError> {
+        let mut waiting = self.journal.read(log, after, through, page.room()).into_iter().peekable();
         let events = self.database.begin_read()?.open_table(EVENTS)?;
         let mut recall = Recall::default();
         for entry in events.range((log.0, after.next().0)..=(log.0, through.0))? {
             let (key, record) = entry?;
-            let (event, tag) = codec::decode(GlobalSeq(key.value().1), record.value(), &mut recall)?;
+            let seq = GlobalSeq(key.value().1);
+            while let Some((event, tag)) = waiting.next_if(|(event, _)| event.seq <= seq) {
+                // One that was sorted in meanwhile stands here too.
+                if event.seq < seq && !page.push(event, tag)? {
+                    return Ok(());
+                }
+            }
+            let (event, tag) = codec::decode(seq, record.value(), &mut recall)?;
             if !page.push(event, tag)? {
-                break;
+                return Ok(());
+            }
+        }
+        for (event, tag) in waiting {
+            if !page.push(event, tag)? {
+                return Ok(());
             }
         }
         Ok(())
     }
 
     fn tag(&self, log: LogNo, seq: GlobalSeq) -> Result<Option<Tag>, BoxError> {
+        if let Some(tag) = self.journal.tag(log, seq) {
+            return Ok(Some(tag));
+        }
         let events = self.database.begin_read()?.open_table(EVENTS)?;
         let record = events.get((log.0, seq.0))?;
         record.map(|record| codec::decode_tag(record.value())).transpose()

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
+use futures::future::join_all;
 use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_conformance::backend::sample_events;
 use livestore_traits::{
@@ -85,7 +86,11 @@ fn open(device: &Device) -> RedbBackends {
 }
 
 async fn store(backends: &RedbBackends) -> Arc<dyn SyncBackend> {
-    backends.open(&StoreId::new("todo").unwrap()).await.unwrap()
+    store_named(backends, "todo").await
+}
+
+async fn store_named(backends: &RedbBackends, name: &str) -> Arc<dyn SyncBackend> {
+    backends.open(&StoreId::new(name).unwrap()).await.unwrap()
 }
 
 async fn push(backend: &dyn SyncBackend, parent: u64) -> Result<(), PushError> {
@@ -149,6 +154,24 @@ async fn a_power_cut_at_any_time_keeps_what_was_acknowledged() {
         let backends = open(&device.after_power_cut());
         let survived = store(&backends).await;
         assert_eq!(log(&*survived).await, log(&*backend).await);
+    }
+}
+
+/// Pushes to many stores share commits, and wait in one place before they are sorted into their logs.
+#[tokio::test]
+async fn a_power_cut_keeps_what_many_stores_acknowledged() {
+    let device = Device::default();
+    let backends = open(&device);
+    let names: Vec<_> = (0..16).map(|n| format!("store-{n}")).collect();
+    let stores = join_all(names.iter().map(|name| store_named(&backends, name))).await;
+    for round in 0..10 {
+        join_all(stores.iter().map(async |store| push(&**store, round * 3).await.unwrap())).await;
+        let backends = open(&device.after_power_cut());
+        for (name, store) in names.iter().zip(&stores) {
+            let survived = store_named(&backends, name).await;
+            assert_eq!(log(&*survived).await, log(&**store).await);
+        }
+        push(&*store_named(&backends, &names[0]).await, round * 3 + 3).await.unwrap();
     }
 }
 
