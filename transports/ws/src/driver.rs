@@ -1,8 +1,10 @@
 //! The task behind a backend: connects, backs off, and lends its commands to the connection of the moment.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use livestore_traits::{ConnectionStatus, Pull, PullError, PullPage, Push, PushAck, PushError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -64,9 +66,9 @@ impl Driver {
                         state.status = ConnectionStatus::Connected;
                         state.capabilities = connection.capabilities();
                     });
-                    match connection.run(&mut self.commands).await {
-                        Ended::Abandoned => break,
-                        Ended::Lost(error) => error,
+                    match caught(connection.run(&mut self.commands)).await {
+                        Ok(Ended::Abandoned) => break,
+                        Ok(Ended::Lost(error)) | Err(error) => error,
                     }
                 }
                 Err(error) => {
@@ -92,12 +94,12 @@ impl Driver {
 
     /// One attempt. Commands that come meanwhile wait for its outcome.
     async fn open(&mut self) -> Result<Result<Connection, WsError>, Abandoned> {
-        let attempt = timeout(self.config.connect_timeout, Connection::open(&self.config));
+        let attempt = timeout(self.config.connect_timeout, caught(Connection::open(&self.config)));
         let mut attempt = std::pin::pin!(attempt);
         loop {
             tokio::select! {
                 opened = attempt.as_mut() => {
-                    return Ok(opened.unwrap_or(Err(WsError::Timeout)));
+                    return Ok(opened.unwrap_or(Err(WsError::Timeout)).flatten());
                 }
                 command = self.commands.receiver.recv() => self.commands.queue(command)?,
             }
@@ -120,6 +122,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Turns a panic into an error: a server must not be able to end the driver, and every later call with it. tokio-websockets
+/// panics over a `Sec-WebSocket-Accept` that is too long.
+async fn caught<T>(connection: impl Future<Output = T>) -> Result<T, WsError> {
+    // What panicked is dropped, and the commands it had with it, whose callers learn that nobody answers.
+    AssertUnwindSafe(connection).catch_unwind().await.map_err(|_| WsError::Panicked)
 }
 
 /// A random part of a bound that doubles with each failure, so that clients that lost one server don't all come back at

@@ -39,6 +39,9 @@ pub enum WsError {
     /// The server broke the rules of the protocol.
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
+    /// What the server sent made this side panic; a bug, of which only the connection is to suffer.
+    #[error("the connection was given up: what the server sent made its reader panic")]
+    Panicked,
     /// The runtime that drives the connection is gone.
     #[error("the runtime of the connection has shut down")]
     NoRuntime,

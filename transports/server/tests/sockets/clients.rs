@@ -100,6 +100,22 @@ async fn without_a_server_calls_are_offline() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_breaks_the_library_costs_one_attempt() {
+    let at = impostor(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let accept = "A".repeat(400);
+        let answer = format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
+        let _ = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let backend = ws(at);
+    for _ in 0..2 {
+        let pushed = backend.push(push(0, 1)).await;
+        assert!(matches!(pushed, Err(PushError::Offline(_))), "{pushed:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_connection_ends_what_was_running() {
     let gated = Gated::new();
     let server = Server::builder(gated.clone()).bind("127.0.0.1:0").await.unwrap();
