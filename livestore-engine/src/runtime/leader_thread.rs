@@ -50,11 +50,14 @@ pub(crate) enum LeaderMessage {
     /// Syncs now instead of waiting; answered when the status shows it.
     SyncNow(oneshot::Sender<()>),
     Lost(LostLeadership),
-    /// Stop. Answered when log and state are closed.
-    Shutdown(oneshot::Sender<()>),
+    /// Stop. Answered when log and state are closed, with the tasks that hold the backend and the leadership.
+    Shutdown(ShutDown),
     /// Stop: nobody is left to be told anything.
     Abandoned,
 }
+
+/// Answers a shutdown.
+type ShutDown = oneshot::Sender<Vec<JoinSet<()>>>;
 
 /// What a leader needs to begin.
 pub(crate) struct LeaderSettings {
@@ -163,13 +166,15 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
         let _enter = runtime.enter();
         let opened = LeaderThread::open(settings, own_inbox, runtime.clone());
         match opened {
-            Ok((thread, status)) => {
+            Ok((mut thread, status)) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
                 let _ = started.send(Ok(status));
+                // Whoever sees the status end looks for the failure next, so it must be there by then.
+                let _status = thread.status.clone();
                 match thread.run(&messages) {
                     Ok(Some(done)) => {
-                        // Whoever asked may have stopped waiting.
-                        let _ = done.send(());
+                        // Whoever asked may have stopped waiting; then the tasks end by themselves.
+                        let _ = done.send(thread.close());
                     }
                     Ok(None) => {}
                     Err(error) => {
@@ -197,7 +202,7 @@ struct LeaderThread {
     next_link: u64,
     on_unknown: UnknownPolicy,
     /// Watches for the loss of leadership; dropping it ends that.
-    _watch: JoinSet<()>,
+    watch: JoinSet<()>,
     // Dropped last: leadership is given up when log and state are closed.
     _leadership: Option<Arc<dyn Leadership>>,
 }
@@ -238,17 +243,14 @@ impl LeaderThread {
             attaching: HashMap::new(),
             next_link: 0,
             on_unknown: settings.on_unknown,
-            _watch: watch,
+            watch,
             _leadership: settings.leadership,
         };
         Ok((this, receiver))
     }
 
     /// Leads until it is told to stop, by the returned sender, or nobody is left to tell it anything.
-    fn run(
-        mut self,
-        messages: &mpsc::Receiver<LeaderMessage>,
-    ) -> Result<Option<oneshot::Sender<()>>, LeaderFailure> {
+    fn run(&mut self, messages: &mpsc::Receiver<LeaderMessage>) -> Result<Option<ShutDown>, LeaderFailure> {
         self.perform_effects()?;
         loop {
             let now = clock::now();
@@ -269,10 +271,13 @@ impl LeaderThread {
         }
     }
 
-    fn take(
-        &mut self,
-        message: LeaderMessage,
-    ) -> Result<ControlFlow<Option<oneshot::Sender<()>>>, LeaderFailure> {
+    /// Closes log and state. The tasks returned are to be ended: what they hold is given up with the last of them.
+    fn close(self) -> Vec<JoinSet<()>> {
+        let upstream = self.upstream.map(Upstream::into_tasks);
+        upstream.into_iter().chain([self.watch]).collect()
+    }
+
+    fn take(&mut self, message: LeaderMessage) -> Result<ControlFlow<Option<ShutDown>>, LeaderFailure> {
         let now = clock::now();
         match message {
             LeaderMessage::Input(input) => self.core.handle(now, input),

@@ -55,6 +55,11 @@ impl Upstream {
         this
     }
 
+    /// The tasks that hold the backend.
+    pub(super) fn into_tasks(self) -> JoinSet<()> {
+        self.tasks
+    }
+
     /// Reports the backend's status and, with each change of it, what it can do.
     fn watch_connection(&mut self) {
         let (backend, inbox) = (self.backend.clone(), self.inbox.clone());

@@ -237,7 +237,7 @@ async fn wait_for_sync(
         });
         if let Some(leader) = caught_up.await {
             // Whoever starts the store reads its session next. A leader that stops meanwhile is found out by the caller.
-            let _ = store.has_arrived(store.session(), leader.local_head).await;
+            let _ = store.has_arrived(store.session(), &leader).await;
         }
     };
     if tokio::time::timeout(limit, caught_up).await.is_err() {

@@ -184,7 +184,7 @@ impl Store {
             };
             let leader = status.wait_for(is_synced).await.ok_or(LinkError::Gone)?;
             for session in self.live_sessions() {
-                self.has_arrived(&session, leader.local_head).await?;
+                self.has_arrived(&session, &leader).await?;
             }
             if self.live_sessions().iter().all(|session| session.status().unconfirmed_commits == 0) {
                 return Ok(leader);
@@ -192,19 +192,19 @@ impl Store {
         }
     }
 
-    /// Waits until what the leader's log had at `head` is in the session's state: the leader has everything first. Also
+    /// Waits until what the leader's log had at `then` is in the session's state: the leader has everything first. Also
     /// ends when the session does.
-    pub(super) async fn has_arrived(&self, session: &Session, head: SeqNum) -> Result<(), LinkError> {
+    pub(super) async fn has_arrived(&self, session: &Session, then: &LeaderStatus) -> Result<(), LinkError> {
         let mut status = self.watch_status();
         // What is dropped from the log never arrives; then it is enough to have what is there instead.
-        let mut now = status.current().local_head;
+        let mut now = status.current();
         loop {
             let arrived = session.wait_for(|session| {
-                has_arrived(session.upstream_head, head) || has_arrived(session.upstream_head, now)
+                has_arrived(session.upstream_head, then) || has_arrived(session.upstream_head, &now)
             });
             tokio::select! {
                 _ = arrived => return Ok(()),
-                leader = status.changed() => now = leader.ok_or(LinkError::Gone)?.local_head,
+                leader = status.changed() => now = leader.ok_or(LinkError::Gone)?,
             }
         }
     }
@@ -225,7 +225,7 @@ impl Store {
         Ok(history(reader, self.inner.leader.status(), filter))
     }
 
-    /// Takes no more commits, waits until all are durable, and closes log and state. Does not wait for the backend: what
+    /// Takes no more commits, waits until all are durable, closes log and state, and gives leadership up. Does not wait for the backend: what
     /// is not confirmed is pushed when the store is opened again.
     ///
     /// # Errors
@@ -245,9 +245,14 @@ impl Store {
         let _ = tokio::time::timeout(limit, drained).await;
         let lost = sessions.iter().map(|session| session.status().pending_events).sum();
         sessions.iter().for_each(Session::end);
-        let stopped = self.inner.leader.ask(LeaderMessage::Shutdown).await;
-        let failure = match stopped {
-            Ok(()) => None,
+        let failure = match self.inner.leader.ask(LeaderMessage::Shutdown).await {
+            Ok(tasks) => {
+                // They let go of the backend and of leadership, which may be wanted again at once.
+                for mut tasks in tasks {
+                    tasks.shutdown().await;
+                }
+                None
+            }
             Err(_) => self.stopped().await,
         };
         match failure {
@@ -268,9 +273,13 @@ impl Store {
     }
 }
 
-/// Whether a log that has reached `at` has the version `head`, or a later one in its place.
-fn has_arrived(at: SeqNum, head: SeqNum) -> bool {
-    at.position() >= head.position() && at.generation >= head.generation
+/// Whether the version `at` is the head that the leader's log had, or a later one.
+fn has_arrived(at: SeqNum, leader: &LeaderStatus) -> bool {
+    let head = leader.local_head;
+    // What the log appends is stamped with its generation; the head that a rollback left has an older one.
+    at == head
+        || at.generation > leader.generation
+        || (at.generation == leader.generation && at.position() >= head.position())
 }
 
 async fn open_session(
