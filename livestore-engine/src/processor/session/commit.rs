@@ -82,7 +82,9 @@ impl SessionProcessor {
     /// [`CommitError`] if the commit cannot be taken whatever the state says.
     pub fn prepare(&self, events: Vec<NewEvent>) -> Result<SessionTransaction, CommitError> {
         let client_id = self.client_id.as_ref().ok_or(CommitError::NotAttached)?;
-        if self.state.pending.len() + self.state.known.len() + events.len() > self.config.max_pending_events {
+        // The first known version is the settled one before them.
+        let unconfirmed = self.state.pending.len() + self.state.known.len().saturating_sub(1);
+        if unconfirmed + events.len() > self.config.max_pending_events {
             return Err(CommitError::TooManyPending { limit: self.config.max_pending_events });
         }
         let count = events.len();
