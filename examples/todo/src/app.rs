@@ -119,6 +119,13 @@ impl App {
         Failure::state(error, &self.data_dir.state())
     }
 
+    /// Resolves if the store ends by itself, and says why.
+    pub(crate) async fn stopped(&self) -> Failure {
+        // No status meets this, so it is the end that is waited for.
+        self.store.watch_status().wait_for(|_| false).await;
+        self.ended()
+    }
+
     /// Why the store ended by itself.
     pub(crate) fn ended(&self) -> Failure {
         match self.store.failure() {

@@ -80,6 +80,7 @@ pub(crate) async fn sync(app: &App, limit: Duration) -> Result<(), Failure> {
     let has_stopped = statuses.wait_for(|status| status.activity == SyncActivity::Off);
     let outcome = tokio::select! {
         synced = timeout(limit, app.store.synced()) => synced,
+        failure = app.stopped() => return Err(failure),
         Some(_) = has_stopped => return Err(not_synced(app, server, "syncing stopped")),
     };
     match outcome {
@@ -136,7 +137,12 @@ pub(crate) async fn status(app: &App) -> Result<(), Failure> {
 /// Commits an event; returns once it is on the disk.
 async fn commit<E: TypedEvent>(app: &App, event: &E) -> Result<Receipt, Failure> {
     let receipt = app.store.commit_event(event).map_err(|error| app.failed(&error))?;
-    match receipt.persisted().await {
+    // A full disk, for example, ends the store, and nothing becomes durable then.
+    let persisted = tokio::select! {
+        persisted = receipt.persisted() => persisted,
+        failure = app.stopped() => return Err(failure),
+    };
+    match persisted {
         Ok(()) => Ok(receipt),
         Err(NotConfirmed::Closed) => Err(app.ended()),
         Err(error) => Err(error.into()),
@@ -164,6 +170,7 @@ async fn report(app: &App, receipt: &Receipt) -> Result<(), Failure> {
         confirmed = timeout(app.wait, receipt.confirmed()) => confirmed.ok(),
         // A server that cannot be reached now is not worth the rest of the moment.
         Some(_) = statuses.wait_for(is_unreachable) => None,
+        failure = app.stopped() => return Err(failure),
     };
     match outcome {
         Some(Ok(num)) => output::line(format_args!("confirmed as {}", num.global)),
