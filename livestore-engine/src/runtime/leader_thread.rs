@@ -169,8 +169,6 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
             Ok((mut thread, status)) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
                 let _ = started.send(Ok(status));
-                // Whoever sees the status end looks for the failure next, so it must be there by then.
-                let _status = thread.status.clone();
                 match thread.run(&messages) {
                     Ok(Some(done)) => {
                         // Whoever asked may have stopped waiting; then the tasks end by themselves.
