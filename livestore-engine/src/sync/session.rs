@@ -127,6 +127,7 @@ fn check_settled(
     mut arrived: impl Iterator<Item = SeqNum>,
     settled: SeqNum,
 ) -> Result<(), MergeError> {
+    check_range(settled)?;
     if settled.position() <= state.settled_head.position() {
         // An older payload: the settled head does not fall.
         Ok(())
