@@ -12,13 +12,13 @@ use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_engine::Store;
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_integration::{draft, line};
-use livestore_materializer_sqlite::{SqliteMaterializer, SqliteView};
+use livestore_materializer_sqlite::SqliteMaterializer;
 use livestore_traits::{
-    BackendProvider as _, ClientId, Cursor, Event, GlobalSeq, Position, Pull, PullMode, Push, SessionId,
-    StoreId, SyncBackend, SyncedEvent,
+    BackendProvider as _, ClientId, Cursor, Event, EventlogReader as _, GlobalSeq, Position, Pull, PullMode,
+    Push, ReadLimit, SessionId, StoreId, SyncBackend, SyncedEvent,
 };
 
-use crate::schema::{lines_of, replay, schema};
+use crate::schema::{lines, lines_of, replay, schema};
 use crate::wrap::{Fuse, Passing, Point};
 
 /// Tells [`child`] where to work, how often it passes which point before it aborts, and which run it is; without it
@@ -86,7 +86,8 @@ async fn child() {
     }));
     let backend = open_backend(dir).await;
     let store = open(dir, backend.clone(), fuse).await;
-    for round in 0..20 {
+    // Far more than it takes to come to the point, however pushes and pages fall together.
+    for round in 0..1000 {
         let mine = store.commit([line(format!("{run}.{round}a")), draft(format!("{run}.{round}b"))]);
         let mine = mine.expect("a good commit");
         write_as_another(&*backend, &format!("{run}.{round}x")).await;
@@ -139,14 +140,26 @@ async fn survives(point: Point, counts: &[u64]) {
     assert_eq!(once.len(), shown.len(), "something was applied twice");
     store.shutdown(std::time::Duration::from_secs(10)).await.unwrap();
 
-    // What the files say is what a state shows that has seen nothing but the log.
-    let log = RedbEventlog::open(dir.path().join("eventlog.redb")).unwrap();
-    let state = SqliteMaterializer::open(dir.path().join("state.sqlite"), schema()).unwrap();
-    let view = livestore_traits::Materializer::view(&state).downcast_ref::<SqliteView>().unwrap();
-    assert_eq!(lines_of(view), replay(&log));
-    assert_eq!(shown, replay(&log));
+    check_files(dir.path(), &shown);
+    check_others(backend, shown).await;
+}
 
-    // And everybody else has the same lines.
+/// What the files say is what a state shows that has seen nothing but the log, which has each commit once.
+#[expect(clippy::unwrap_used, reason = "it is a part of the tests below")]
+fn check_files(dir: &Path, shown: &[String]) {
+    let log = RedbEventlog::open(dir.join("eventlog.redb")).unwrap();
+    let state = SqliteMaterializer::open(dir.join("state.sqlite"), schema()).unwrap();
+    assert_eq!(lines(&state), replay(&log));
+    assert_eq!(shown, replay(&log));
+    let events: Vec<Event> = log.read(Position::ROOT, ReadLimit::events(100_000)).unwrap();
+    let mut seen = BTreeSet::new();
+    let own = events.iter().filter_map(Event::identity);
+    assert!(own.into_iter().all(|id| seen.insert(id)), "a commit is in the log twice");
+}
+
+/// Everybody else has the same lines.
+#[expect(clippy::unwrap_used, reason = "it is a part of the tests below")]
+async fn check_others(backend: Arc<dyn SyncBackend>, shown: Vec<String>) {
     let other = Store::builder(store_id())
         .eventlog(livestore_eventlog_memory::MemoryEventlog::new())
         .materializer(SqliteMaterializer::in_memory(schema()).unwrap())
@@ -158,15 +171,6 @@ async fn survives(point: Point, counts: &[u64]) {
     other.wait_for(|session| session.settled_head == status.settled_head).await.unwrap();
     let shared: Vec<String> = shown.into_iter().filter(|line| !line.starts_with("draft")).collect();
     assert_eq!(other.query(lines_of).unwrap(), shared);
-    let events: Vec<Event> = livestore_traits::EventlogReader::read(
-        &log,
-        Position::ROOT,
-        livestore_traits::ReadLimit::events(100_000),
-    )
-    .unwrap();
-    let own = events.iter().filter_map(Event::identity);
-    let mut seen = BTreeSet::new();
-    assert!(own.into_iter().all(|id| seen.insert(id)), "a commit is in the log twice");
 }
 
 #[tokio::test]
