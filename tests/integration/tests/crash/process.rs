@@ -1,7 +1,7 @@
 //! A process with a log in redb and a state in SQLite aborts between two durable steps; the next one goes on.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -92,11 +92,16 @@ async fn child() {
         let mine = mine.expect("a good commit");
         write_as_another(&*backend, &format!("{run}.{round}x")).await;
         if mine.persisted().await.is_ok() {
-            eprintln!("persisted {run}.{round}");
+            say(&format!("persisted {run}.{round}\n"));
         }
     }
     store.synced().await.expect("a store that runs");
-    eprintln!("survived");
+    say("survived\n");
+}
+
+/// In one write, so that the process cannot die within a line.
+fn say(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).expect("somebody listens");
 }
 
 /// Runs [`child`] until it dies, and returns what it said.
