@@ -103,6 +103,30 @@ impl Changes {
     }
 }
 
+/// A batch of more bytes than this, half a page of the usual size, fills pages of its log by itself.
+const MAX_SCATTERED_BYTES: usize = 2048;
+/// With fewer small batches than this in a group, a journal saves no page.
+const MIN_SCATTERED_BATCHES: usize = 4;
+
+impl Changes {
+    /// After how many events a journal should be sorted into the logs: enough that they share pages there, few enough to
+    /// hold up the pushes behind them by some milliseconds only.
+    pub const MAX_JOURNAL_EVENTS: usize = 4096;
+
+    /// For storages that keep the events of a log together: divides the batches into those that would each change a page
+    /// for next to nothing, and the others. In a journal, in the order in which they came, the former share a few pages.
+    #[must_use]
+    pub fn scattered(&self) -> (Vec<&Batch>, Vec<&Batch>) {
+        let (small, large): (Vec<_>, Vec<_>) = self.batches.iter().partition(|batch| {
+            batch.events.iter().map(SyncedEvent::encoded_len).sum::<usize>() <= MAX_SCATTERED_BYTES
+        });
+        if small.len() < MIN_SCATTERED_BATCHES {
+            return (Vec::new(), self.batches.iter().collect());
+        }
+        (small, large)
+    }
+}
+
 /// Why changes were not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

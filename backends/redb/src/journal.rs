@@ -6,7 +6,7 @@
 //! to a page.
 //!
 //! ```text
-//!  small batches, many in one group ─► journal ─► after MAX_EVENTS, sorted ─► events
+//!  small batches, many in one group ─► journal ─► when it is long, sorted ─► events
 //!  all others ──────────────────────────────────────────────────────────────►
 //! ```
 //!
@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use livestore_backend_log::{Batch, Head, LogNo, Recall, Tag};
+use livestore_backend_log::{Batch, Changes, Head, LogNo, Recall, Tag};
 use livestore_traits::{BoxError, GlobalSeq, SyncedEvent};
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
@@ -26,14 +26,6 @@ use crate::storage::EVENTS;
 
 /// By arrival: log, number, record.
 const JOURNAL: TableDefinition<'_, u64, (u32, u64, &[u8])> = TableDefinition::new("journal");
-
-/// How many events wait before they are sorted in: enough to share pages, few enough to hold up the pushes behind them
-/// by some milliseconds only.
-const MAX_EVENTS: usize = 4096;
-/// A batch of more bytes than this, half a page, fills pages of its log by itself.
-const MAX_BATCH_BYTES: usize = 2048;
-/// With fewer small batches than this in a group, the journal saves no page.
-const MIN_BATCHES: usize = 4;
 
 /// The events of the table `journal`.
 #[derive(Debug, Default)]
@@ -78,20 +70,18 @@ impl Journal {
     pub(crate) fn write<'a>(
         &self,
         txn: &WriteTransaction,
-        batches: &'a [Batch],
+        changes: &'a Changes,
     ) -> Result<Written<'a>, BoxError> {
         let waiting = self.waiting();
         let mut events = Records { table: txn.open_table(EVENTS)?, record: Vec::new() };
-        let sorted_in = waiting.events.len() >= MAX_EVENTS;
+        let sorted_in = waiting.events.len() >= Changes::MAX_JOURNAL_EVENTS;
         if sorted_in {
             for ((log, _), (event, tag)) in &waiting.events {
                 events.insert(*log, event, *tag)?;
             }
             txn.delete_table(JOURNAL)?;
         }
-        let is_journal_worth_it = batches.iter().filter(|batch| is_small(batch)).count() >= MIN_BATCHES;
-        let (added, others): (Vec<_>, Vec<_>) =
-            batches.iter().partition(|batch| is_journal_worth_it && is_small(batch));
+        let (added, others) = changes.scattered();
         for batch in others {
             for event in batch.events.iter() {
                 events.insert(batch.log.0, event, batch.tag)?;
@@ -154,10 +144,6 @@ impl Journal {
     }
 }
 
-fn is_small(batch: &Batch) -> bool {
-    batch.events.iter().map(SyncedEvent::encoded_len).sum::<usize>() <= MAX_BATCH_BYTES
-}
-
 /// The table `events` and a buffer for records.
 struct Records<'txn> {
     table: Table<'txn, (u32, u64), &'static [u8]>,
@@ -180,7 +166,7 @@ impl Records<'_> {
 
 #[cfg(test)]
 mod tests {
-    use livestore_backend_log::{Changes, LogStorage, NewLog, PageBuilder};
+    use livestore_backend_log::{LogStorage, NewLog, PageBuilder};
     use livestore_conformance::backend::sample_events;
     use livestore_traits::{BackendId, Limits, StoreId};
     use tempfile::TempDir;
@@ -282,10 +268,13 @@ mod tests {
     #[test]
     fn what_has_waited_is_sorted_in_and_forgotten() {
         let mut checked = Checked::new();
-        let groups = 2 * MAX_EVENTS / (4 * LOGS as usize) + 3;
+        let groups = 2 * Changes::MAX_JOURNAL_EVENTS / (4 * LOGS as usize) + 3;
         for group in 0..groups {
             checked.commit((0..LOGS).map(|log| (log, 4)));
-            assert!(checked.storage.journal.waiting().events.len() < MAX_EVENTS + 4 * LOGS as usize);
+            assert!(
+                checked.storage.journal.waiting().events.len()
+                    < Changes::MAX_JOURNAL_EVENTS + 4 * LOGS as usize
+            );
             if group == groups / 3 {
                 checked = checked.reopened();
             }

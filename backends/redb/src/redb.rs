@@ -15,8 +15,10 @@ use crate::storage::RedbStorage;
 pub struct RedbConfig {
     /// Pages of the file kept in memory, over all stores, in bytes.
     pub cache_bytes: usize,
-    /// Whether a start after a crash is quick however large the file is. Without it redb checks the whole file then;
-    /// with it every commit costs a second sync.
+    /// Whether a start after a crash is quick however large the file is. Without it redb reads the whole file then: a
+    /// file of 544 MB that the system still had in memory took 0.9 s, one that is not takes as long as the disk needs to
+    /// read it. With it the start took 2 ms, but every commit costs a second sync, twice its time. After a clean stop
+    /// both start at once.
     pub fast_restart: bool,
     /// Bounds and clock of the logs.
     pub log: LogConfig,

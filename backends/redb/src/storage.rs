@@ -77,7 +77,7 @@ impl RedbStorage {
         if changes.batches.is_empty() {
             return Ok(txn.commit()?);
         }
-        let written = self.journal.write(&txn, &changes.batches)?;
+        let written = self.journal.write(&txn, changes)?;
         own(&txn, &changes.batches)?;
         txn.commit()?;
         self.journal.follow(written);

@@ -5,6 +5,8 @@
 //! meanwhile share the next one. A full disk refuses pushes and nothing else; after any other failed write nothing more
 //! is accepted or read until the file is opened again.
 //!
+//! `events` has the log of a store side by side; small pushes to many stores wait in `journal` until they are sorted in.
+//!
 //! Reading beside a running server is safe, writing is not: the `.lock` file keeps out other servers only.
 //!
 //! Needs a tokio runtime: what is not in memory is read on its blocking threads.

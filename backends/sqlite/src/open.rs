@@ -37,6 +37,21 @@ const SCHEMA: &str = "
         args TEXT NOT NULL,
         PRIMARY KEY (log, seq)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE journal (
+        row INTEGER PRIMARY KEY,
+        log INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        tag BLOB NOT NULL,
+        created_at INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        commit_n INTEGER,
+        commit_index INTEGER,
+        unit_end INTEGER NOT NULL,
+        args TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX journal_by_log ON journal (log, seq);
     CREATE TABLE owners (
         log INTEGER NOT NULL,
         client_id TEXT NOT NULL,

@@ -8,7 +8,7 @@ use livestore_backend_log::{
     Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, OpenError, PageBuilder, Recall, Tag,
 };
 use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::open::{self, InUse};
 use crate::sqlite::SqliteConfig;
@@ -58,11 +58,8 @@ impl SqliteStorage {
                 txn.prepare_cached("INSERT INTO stores (log, store, backend_id) VALUES (?1, ?2, ?3)")?;
             insert.execute((new.log.0, new.store.as_str(), new.backend_id.as_str()))?;
         }
+        append(&txn, changes)?;
         for batch in &changes.batches {
-            let mut insert = txn.prepare_cached(codec::INSERT)?;
-            for event in batch.events.iter() {
-                codec::insert(&mut insert, batch.log.0, event, batch.tag)?;
-            }
             if let Some(owner) = &batch.owner {
                 let mut insert =
                     txn.prepare_cached("INSERT INTO owners (log, client_id, secret) VALUES (?1, ?2, ?3)")?;
@@ -71,6 +68,34 @@ impl SqliteStorage {
         }
         txn.commit()
     }
+}
+
+/// Writes each batch to the table where it costs least. `events` has a log's events side by side, so that every batch
+/// changes a page of its own there; in the journal small ones share pages. What has waited there is sorted in once that
+/// is much.
+fn append(txn: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+    let (scattered, others) = changes.scattered();
+    if !scattered.is_empty() {
+        // Rows are numbered from 1 again after each sorting in.
+        let mut waiting = txn.prepare_cached("SELECT coalesce(max(row), 0) FROM journal")?;
+        if waiting.query_row((), |row| row.get::<_, u32>(0))? as usize >= Changes::MAX_JOURNAL_EVENTS {
+            txn.execute_batch(codec::SORT_IN)?;
+        }
+    }
+    for (sql, batches) in [(codec::INSERT_JOURNAL, scattered), (codec::INSERT, others)] {
+        let mut insert = txn.prepare_cached(sql)?;
+        for batch in batches {
+            for event in batch.events.iter() {
+                codec::insert(&mut insert, batch.log.0, event, batch.tag)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether events of the log are in the journal.
+fn is_waiting(connection: &Connection, log: LogNo) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM journal WHERE log = ?1 LIMIT 1")?.exists([log.0])
 }
 
 fn limit(connection: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
@@ -98,7 +123,10 @@ impl LogStorage for SqliteStorage {
                 connection.prepare_cached("SELECT log, backend_id FROM stores WHERE store = ?1")?;
             let found = found.query_row([store.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
             let Some((log, backend_id)) = found.optional()? else { return Ok(None) };
-            let head = "SELECT seq, tag FROM events WHERE log = ?1 ORDER BY seq DESC LIMIT 1";
+            let head = "
+                SELECT * FROM (SELECT seq, tag FROM events WHERE log = ?1 ORDER BY seq DESC LIMIT 1) UNION ALL
+                SELECT * FROM (SELECT seq, tag FROM journal WHERE log = ?1 ORDER BY seq DESC LIMIT 1)
+                ORDER BY seq DESC LIMIT 1";
             let mut head = connection.prepare_cached(head)?;
             let head = head.query_row([log], |row| {
                 Ok(Head { seq: GlobalSeq(codec::number(row, 0)?), tag: Some(Tag(row.get(1)?)) })
@@ -121,7 +149,9 @@ impl LogStorage for SqliteStorage {
     ) -> Result<(), BoxError> {
         self.read(|connection| {
             let mut recall = Recall::default();
-            let mut select = connection.prepare_cached(codec::SELECT)?;
+            // An event up to `through` that does not wait now was sorted in, or never waited: merging would find nothing.
+            let sql = if is_waiting(connection, log)? { codec::SELECT } else { codec::SELECT_SORTED };
+            let mut select = connection.prepare_cached(sql)?;
             let mut rows = select.query((log.0, after.0.cast_signed(), through.0.cast_signed()))?;
             while let Some(row) = rows.next()? {
                 let (event, tag) = codec::decode(row, &mut recall)?;
@@ -135,8 +165,10 @@ impl LogStorage for SqliteStorage {
 
     fn tag(&self, log: LogNo, seq: GlobalSeq) -> Result<Option<Tag>, BoxError> {
         self.read(|connection| {
-            let mut select =
-                connection.prepare_cached("SELECT tag FROM events WHERE log = ?1 AND seq = ?2")?;
+            let select = "
+                SELECT tag FROM events WHERE log = ?1 AND seq = ?2 UNION ALL
+                SELECT tag FROM journal WHERE log = ?1 AND seq = ?2";
+            let mut select = connection.prepare_cached(select)?;
             let tag = select.query_row((log.0, seq.0.cast_signed()), |row| row.get(0));
             Ok(tag.optional()?.map(Tag))
         })
