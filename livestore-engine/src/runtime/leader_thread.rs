@@ -169,7 +169,10 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
             Ok((mut thread, status)) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
                 let _ = started.send(Ok(status));
-                match thread.run(&messages) {
+                let outcome = thread.run(&messages);
+                // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
+                drop(messages);
+                match outcome {
                     Ok(Some(done)) => {
                         // Whoever asked may have stopped waiting; then the tasks end by themselves.
                         let _ = done.send(thread.close());

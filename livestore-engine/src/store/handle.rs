@@ -39,8 +39,8 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
-    /// Commits were not durable within the time given; they are lost.
-    #[error("{pending} events were not durable in time")]
+    /// Commits were not known to be durable within the time given; they may be lost.
+    #[error("{pending} events were not known to be durable in time")]
     NotPersisted {
         /// How many.
         pending: usize,
@@ -199,8 +199,10 @@ impl Store {
         // What is dropped from the log never arrives; then it is enough to have what is there instead.
         let mut now = status.current();
         loop {
+            // One that is not attached may be waiting for a new state, whatever heads it has taken in.
             let arrived = session.wait_for(|session| {
-                has_arrived(session.upstream_head, then) || has_arrived(session.upstream_head, &now)
+                let at = session.upstream_head;
+                session.attached && (has_arrived(at, then) || has_arrived(at, &now))
             });
             tokio::select! {
                 _ = arrived => return Ok(()),
