@@ -13,10 +13,12 @@
 //! | [`mod@eventlog`] | every [`Eventlog`](livestore_traits::Eventlog) |
 //! | [`mod@materializer`] | every [`Materializer`](livestore_traits::Materializer) |
 //! | [`mod@leader`] | every [`LeaderElection`](livestore_traits::LeaderElection) |
+//! | [`mod@link`] | every [`LeaderLink`](livestore_traits::LeaderLink) |
 
 pub mod backend;
 pub mod eventlog;
 pub mod leader;
+pub mod link;
 pub mod materializer;
 
 /// Expands to one test per case. Each suite's own macro lists its cases and calls this one.
@@ -38,6 +40,7 @@ macro_rules! __cases {
 pub fn __run(case: impl Future<Output = ()>) {
     // Far above what any case needs: reaching it is a hang, never a slow machine.
     const HANG: std::time::Duration = std::time::Duration::from_secs(120);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
     runtime.block_on(async { tokio::time::timeout(HANG, case).await.expect("the case hangs") });
 }
