@@ -1,6 +1,8 @@
 //! Small pushes to many stores share commits, and storages may keep them elsewhere than the rest of their logs for a
 //! while: no reader must notice, whenever it comes and whatever was pushed between.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what its cases share")]
+
 use std::sync::Arc;
 
 use futures::StreamExt;

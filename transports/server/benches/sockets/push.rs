@@ -47,39 +47,43 @@ impl Turn for Ours {
 pub(crate) async fn each_its_store() {
     for storage in Storage::ALL {
         for (clients, batch) in [(1, 1), (64, 1), (1, 100), (16, 100)] {
-            let what =
-                format!("{}, {clients} clients on {clients} stores, batches of {batch}", storage.name());
-            beside_the_ceiling(storage, &what, clients, batch, |n| format!("store-{n}")).await;
+            let served = Served::start(storage);
+            let ceiling = bare(&served, clients, batch).await;
+            let ours = ours(&served, clients, batch, |n| format!("store-{n}")).await;
+            let what = format!("{}, {clients} clients, a store each, batches of {batch}", storage.name());
+            print(&what, ours, &ceiling);
         }
     }
 }
 
-/// Only one of the pushes that name a head can be accepted; the others learn of it and try again.
+/// Only one of the pushes that name a head is accepted; the others learn of it and try again. So accepted pushes follow
+/// each other, and the ceiling is what one client alone reaches.
 pub(crate) async fn all_one_store() {
     for storage in Storage::ALL {
-        let what = format!("{}, 64 clients, one store, accepted pushes", storage.name());
-        beside_the_ceiling(storage, &what, 64, 1, |_| "shared".to_owned()).await;
+        let served = Served::start(storage);
+        let ceiling = bare(&served, 1, 1).await;
+        let ours = ours(&served, 64, 1, |_| "shared".to_owned()).await;
+        print(&format!("{}, 64 clients, one store, accepted pushes", storage.name()), ours, &ceiling);
     }
 }
 
-async fn beside_the_ceiling(
-    storage: Storage,
-    what: &str,
-    clients: usize,
-    batch: usize,
-    store: impl Fn(usize) -> String,
-) {
-    let served = Served::start(storage);
-    let bare = (0..clients).map(async |_| Bare { socket: bare::connect(served.bare, "").await, batch });
-    let ceiling = rate(&served, join_all(bare).await).await;
-    let ours = (0..clients).map(async |n| {
+async fn bare(served: &Served, clients: usize, batch: usize) -> Rate {
+    let clients = (0..clients).map(async |_| Bare { socket: bare::connect(served.bare, "").await, batch });
+    rate(served, join_all(clients).await).await
+}
+
+async fn ours(served: &Served, clients: usize, batch: usize, store: impl Fn(usize) -> String) -> Rate {
+    let clients = (0..clients).map(async |n| {
         let mut pusher = Pusher::new(served.server, &store(n), &format!("client-{n}"));
         pusher.push(1).await;
         Ours { pusher, batch }
     });
-    let ours = rate(&served, join_all(ours).await).await;
+    rate(served, join_all(clients).await).await
+}
+
+fn print(what: &str, ours: Rate, ceiling: &Rate) {
     let (_, quantiles) = table::quantiles(ours.times);
-    let detail = format!("{quantiles}; {:.1} µs cpu", ours.cpu_micros);
+    let detail = format!("{quantiles}; cpu {:.0} : {:.0} µs", ours.cpu_micros, ceiling.cpu_micros);
     table::rates(what, ours.per_second, ceiling.per_second, &detail);
 }
 

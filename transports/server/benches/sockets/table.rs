@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Starts a table.
 pub(crate) fn heading(group: &str) {
-    println!("\n| {group:<52} | {:>12} | {:>12} | {:>5} | {:<34} | load |", "ours", "ceiling", "ratio", "");
-    println!("|{:-<54}|{:->14}|{:->14}|{:->7}|{:-<36}|------|", "", "", "", "", "");
+    println!("\n| {group:<52} | {:>12} | {:>12} | {:>5} | {:<48} | load |", "ours", "ceiling", "ratio", "");
+    println!("|{:-<54}|{:->14}|{:->14}|{:->7}|{:-<50}|------|", "", "", "", "", "");
 }
 
 /// Prints events per second.
@@ -30,7 +30,7 @@ fn line(what: &str, ours: &str, ceiling: &str, ratio: f64, detail: &str) {
     let ratio = if ratio.is_nan() { String::new() } else { format!("{ratio:.2}") };
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    println!("| {what:<52} | {ours:>12} | {ceiling:>12} | {ratio:>5} | {detail:<34} | {load} |");
+    println!("| {what:<52} | {ours:>12} | {ceiling:>12} | {ratio:>5} | {detail:<48} | {load} |");
 }
 
 /// The median, and a sentence with it.
