@@ -73,8 +73,9 @@ impl<'a> Advance<'a> {
         }
     }
 
-    /// Leader: an event of the backend is ours if it stands where ours would and says the same. Where the wire carries
-    /// the commit, it must be the same too, and then decides even if the args differ.
+    /// Leader: an event of the backend is ours if it stands where ours would and says the same; where the wire carries
+    /// the commit, it must be the same too. What only differs in its args is ours if ours was pushed under that number: an
+    /// eventlog that was restored from an older copy counts commits again that others have seen, and those are not ours.
     fn relation_by_content(&self, ours: &Event, event: &Event) -> Relation {
         // However pending is numbered, its first synced event would follow the upstream head.
         let follows = event.num.global == self.state.upstream_head.global.next();
@@ -87,7 +88,7 @@ impl<'a> Advance<'a> {
             Relation::Foreign
         } else if event.args.js_eq(&ours.args) {
             Relation::Equal
-        } else if commits.is_some() || event.num.global <= self.pushed_through {
+        } else if event.num.global <= self.pushed_through {
             Relation::SameWithOtherArgs
         } else {
             Relation::Foreign

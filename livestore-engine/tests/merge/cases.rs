@@ -126,10 +126,10 @@ const ADVANCES: &[Case] = &[
         becomes: r#"e1:a1={"a":1,"b":[2]} |"#,
     },
     Case {
-        rule: "other args under the same commit are taken over, at a new version",
+        rule: "other args under the same commit, that was not pushed, are another event's: a restored log counts again",
         log: "| e1':a1=0 e2':a2",
         sent: "e1:a1=7",
-        becomes: "e1r1:a1=7 | e2r1':a2",
+        becomes: "e1r1:a1=7 | e2r1':a1=0 e3r1':a2",
     },
 ];
 
@@ -141,7 +141,7 @@ fn the_backend_goes_on() {
 }
 
 #[test]
-fn without_commits_on_the_wire_what_was_pushed_decides_about_other_args() {
+fn what_was_pushed_decides_about_other_args() {
     let cases = [
         ("e0", "e1:a1=7", "e1r1:a=7 | e2r1':a1=0 e3r1':a2=0", "it was not pushed"),
         ("e1", "e1:a1=7", "e1r1:a1=7 | e2r1':a2=0", "it was pushed"),
@@ -162,7 +162,7 @@ fn without_commits_on_the_wire_what_was_pushed_decides_about_other_args() {
 #[test]
 fn adopted_args_are_reported() {
     let mut leader = log("| e0.1':a1 e1':a1 e2':a2").open();
-    let change = changed(&mut leader, |state| upstream(state, page("e1:a1.1=7 e2:a2"), GlobalSeq::ROOT));
+    let change = changed(&mut leader, |state| upstream(state, page("e1:a1.1=7 e2:a2"), GlobalSeq(1)));
     assert_eq!(change.adopted, [num("e1r1")]);
     assert_eq!(change.confirmed, 3);
 }

@@ -46,7 +46,6 @@ fn relation(ours: &Event, theirs: &Event, pushed_through: GlobalSeq) -> Option<b
     let is_equal = ours.args.js_eq(&theirs.args);
     match (ours.commit, theirs.commit) {
         (Some(a), Some(b)) if a != b => None,
-        (Some(_), Some(_)) => Some(is_equal),
         _ if is_equal || theirs.num.global <= pushed_through => Some(is_equal),
         _ => None,
     }

@@ -249,7 +249,8 @@ impl World {
             left -= 1;
         }
         self.backend.truncate(left);
-        let shared = self.backend_head().min(self.state.upstream_head.global);
+        let upstream_head = self.state.upstream_head.global;
+        let shared = self.backend_head().min(upstream_head);
         let base_len =
             self.log.events.iter().rposition(|event| event.num.is_synced() && event.num.global <= shared);
         let base_len = base_len.map_or(0, |index| index + 1);
@@ -268,7 +269,10 @@ impl World {
         };
         self.versions.note(&change);
         self.log.reset(&change, &self.state);
-        self.pushed_through = GlobalSeq::ROOT;
+        // If all that was confirmed is still there, so is what was pushed after it, under the same numbers.
+        if shared < upstream_head {
+            self.pushed_through = GlobalSeq::ROOT;
+        }
     }
 
     fn ends_batch(&self, index: usize) -> bool {
