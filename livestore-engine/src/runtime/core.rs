@@ -60,6 +60,9 @@ pub enum LeaderFailure {
     /// An event that the application does not know came, and the policy is to stop.
     #[error("the event {} is not known to this application", .0.name)]
     Unknown(UnknownEvent),
+    /// A part of the application panicked on the leader's thread, for example a materializer.
+    #[error("the leader panicked: {0}")]
+    Panicked(String),
     /// Leadership was lost.
     #[error(transparent)]
     Lost(#[from] livestore_traits::LostLeadership),

@@ -3,9 +3,11 @@
 //! The thread takes what is in its inbox, lets the core decide, and performs what the core hands out. It sleeps until
 //! the next message or the processor's next deadline.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -127,8 +129,13 @@ impl LeaderHandle {
         message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
     ) -> Result<T, LeaderGone> {
         let (reply, answer) = oneshot::channel();
-        self.send(message(reply))?;
-        answer.await.map_err(|_| LeaderGone)
+        let sent = self.send(message(reply));
+        if let (Ok(()), Ok(answer)) = (sent, answer.await) {
+            return Ok(answer);
+        }
+        // Whoever hears that it is gone asks why next, so that must be known by then.
+        let _ = self.stopped().await;
+        Err(LeaderGone)
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
@@ -169,7 +176,8 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
             Ok((mut thread, status)) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
                 let _ = started.send(Ok(status));
-                let outcome = thread.run(&messages);
+                let run = AssertUnwindSafe(|| thread.run(&messages));
+                let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic)));
                 // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
                 drop(messages);
                 match outcome {
@@ -397,6 +405,13 @@ impl LeaderThread {
         }
         Ok(())
     }
+}
+
+/// A leader that panicked is over, its sessions with it; they are told why.
+fn panicked(panic: &(dyn Any + Send)) -> LeaderFailure {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    LeaderFailure::Panicked(text.unwrap_or("for a reason that is no text").to_owned())
 }
 
 fn report_quarantined(quarantined: &[Quarantined]) {

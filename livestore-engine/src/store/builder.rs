@@ -137,6 +137,9 @@ impl StoreBuilder {
     }
 
     /// How to open the leader's state, once this process leads: the way to go beside an election, if it is a file.
+    ///
+    /// The state follows from the log: after [`MaterializeError::Corrupt`] throw its files away and start again, and it
+    /// is rebuilt.
     pub fn open_materializer<M: Materializer>(
         mut self,
         open: impl FnOnce() -> Result<M, MaterializeError> + Send + 'static,

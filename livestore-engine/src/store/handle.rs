@@ -255,7 +255,7 @@ impl Store {
                 }
                 None
             }
-            Err(_) => self.stopped().await,
+            Err(_) => self.failure(),
         };
         match failure {
             Some(failure) => Err(ShutdownError::Failed(failure)),
