@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use livestore_engine::processor::{LeaderStatus, SyncActivity};
 use livestore_engine::{NotConfirmed, Receipt};
-use livestore_traits::{ConnectionStatus, TypedEvent};
+use livestore_traits::{ConnectionStatus, LinkError, TypedEvent};
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -76,17 +76,15 @@ pub(crate) async fn sync(app: &App, limit: Duration) -> Result<(), Failure> {
             "there is nothing to sync with; name a server with --server or TODO_SERVER",
         ));
     };
-    let mut statuses = app.store.watch_status();
-    let has_stopped = statuses.wait_for(|status| status.activity == SyncActivity::Off);
     let outcome = tokio::select! {
         synced = timeout(limit, app.store.synced()) => synced,
         failure = app.stopped() => return Err(failure),
-        Some(_) = has_stopped => return Err(not_synced(app, server, "syncing stopped")),
     };
     match outcome {
         Ok(Ok(status)) => {
             output::line(format_args!("in sync with {server} at {}", status.upstream_head.global))
         }
+        Ok(Err(LinkError::Refused(_))) => Err(not_synced(app, server, "syncing stopped")),
         Ok(Err(_)) => Err(app.ended()),
         Err(_) => Err(not_synced(app, server, &format!("not in sync after {} s", limit.as_secs_f64()))),
     }
