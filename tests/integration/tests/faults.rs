@@ -1,5 +1,7 @@
 //! Clients over a network that loses, repeats, delays and cuts: once it is whole again, everybody has everything, once.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

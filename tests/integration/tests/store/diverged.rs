@@ -1,5 +1,6 @@
 //! A backend that is another one than before, or an older copy of itself.
 
+use futures::StreamExt;
 use livestore_backend_memory::MemoryBackend;
 use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_engine::Store;
@@ -8,8 +9,8 @@ use livestore_engine::runtime::LeaderFailure;
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_integration::{draft, line, notebook, read};
 use livestore_traits::{
-    Attach, BackendProvider, EventlogReader, GoneCommit, GoneReason, Position, PushError, ReadLimit, SeqNum,
-    StoreId,
+    Attach, BackendProvider, Cursor, EventlogReader, GlobalSeq, GoneCommit, GoneReason, Position, Pull,
+    PullMode, Push, PushError, ReadLimit, SeqNum, StoreId, SyncBackend,
 };
 
 use crate::support::{LIMIT, Replaceable, Tampered, client, eager};
@@ -91,6 +92,38 @@ async fn reseed_gives_an_empty_backend_the_old_history() {
     let other = client(new).await;
     other.synced().await.unwrap();
     assert_eq!(read(&other).lines, read(&store).lines);
+}
+
+/// Another backend that has the first events of this one.
+async fn beginning_of(backend: &MemoryBackend, events: usize) -> MemoryBackend {
+    let copy = MemoryBackend::new();
+    let page = backend.pull(Pull::new(None, Cursor::start(), PullMode::Once)).next().await.unwrap().unwrap();
+    let events = page.events[..events].to_vec();
+    copy.push(Push::new(None, GlobalSeq::ROOT, None, events)).await.unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn what_both_histories_share_stays_and_reseed_pushes_the_rest() {
+    for (diverged, expected) in
+        [(Diverged::Reset, vec!["one", "three"]), (Diverged::Reseed, vec!["one", "two", "three"])]
+    {
+        let old = MemoryBackend::new();
+        let backend = Replaceable::new(old.clone());
+        let store = client_with(&MemoryStorage::default(), backend.clone(), diverged).await;
+        store.commit([line("one")]).unwrap().confirmed().await.unwrap();
+        store.commit([line("two")]).unwrap().confirmed().await.unwrap();
+        let new = beginning_of(&old, 1).await;
+        backend.replace(new.clone());
+        let is_new = |id: &Option<_>| id.as_ref() == Some(new.backend_id());
+        store.watch_status().wait_for(|status| is_new(&status.backend_id)).await.unwrap();
+        store.commit([line("three")]).unwrap().confirmed().await.unwrap();
+        store.synced().await.unwrap();
+        assert_eq!(read(&store).lines, expected, "{diverged:?}");
+        let other = client(new).await;
+        other.synced().await.unwrap();
+        assert_eq!(read(&other).lines, expected, "{diverged:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Events of the log whose materializer fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use livestore_backend_memory::MemoryBackend;
-use livestore_engine::Store;
+use livestore_engine::runtime::LeaderFailure;
+use livestore_engine::{NotConfirmed, Store};
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_integration::{Draft, Line, Notebook, line, notebook, read};
 use livestore_materializer_memory::{MemoryMaterializer, MemorySchema};
-use livestore_traits::{EventSet, StoreId, SyncBackend};
+use livestore_traits::{EventSet, PushError, RejectCode, Rejection, StoreId, SyncBackend};
 use livestore_transport_memory::Network;
-use std::sync::Arc;
 
-use crate::support::client;
+use crate::support::{Tampered, client, eager};
 
 /// A client whose application takes every line, also those that others find unacceptable.
 async fn lenient(backend: impl SyncBackend) -> Store {
@@ -93,4 +96,62 @@ async fn an_own_event_that_a_rebase_makes_fail_is_quarantined() {
     let quarantined = away.quarantined().unwrap();
     assert_eq!(quarantined.len(), 1);
     assert_eq!((quarantined[0].num.global.0, &*quarantined[0].error), (3, "the notebook is full"));
+}
+
+#[tokio::test]
+async fn the_entry_goes_with_the_event() {
+    let rejects = Arc::new(AtomicBool::new(false));
+    let on_push = {
+        let rejects = rejects.clone();
+        move |push: &livestore_traits::Push| {
+            let two = push.events.iter().position(|event| event.args.as_str().contains("two"));
+            match two.filter(|_| rejects.load(Ordering::Relaxed)) {
+                Some(index) => Err(PushError::Rejected(Rejection {
+                    index,
+                    code: RejectCode::Forbidden,
+                    message: "not this one".into(),
+                })),
+                None => Err(PushError::Busy("later".into())),
+            }
+        }
+    };
+    let backend = MemoryBackend::new();
+    let store = Store::builder(StoreId::new("notebook").unwrap())
+        .eventlog(MemoryStorage::default().open())
+        .materializer(MemoryMaterializer::new(at_most_two_lines()))
+        .config(eager())
+        .upstream(Tampered::new(backend.clone()).on_push(on_push))
+        .start()
+        .await
+        .unwrap();
+    store.commit([line("one")]).unwrap();
+    let two = store.commit([line("two")]).unwrap();
+    two.persisted().await.unwrap();
+    client(backend).await.commit([line("of others")]).unwrap().confirmed().await.unwrap();
+    store.session().wait_for(|status| status.local_head.global.0 == 3).await.unwrap();
+    assert_eq!(store.quarantined().unwrap().len(), 1);
+    rejects.store(true, Ordering::Relaxed);
+    assert!(matches!(two.confirmed().await, Err(NotConfirmed::Rejected(_))));
+    assert!(store.quarantined().unwrap().is_empty());
+    assert_eq!(read(&store).lines, ["of others", "one"]);
+}
+
+#[tokio::test]
+async fn a_materializer_that_panics_stops_the_store_with_a_reason() {
+    let schema = MemorySchema::builder(EventSet::builder().event::<Line>().build().unwrap())
+        .on::<Line>(|_: &mut Notebook, event, _| panic!("no idea what {:?} means", event.text))
+        .build()
+        .unwrap();
+    let backend = MemoryBackend::new();
+    let store = Store::builder(StoreId::new("notebook").unwrap())
+        .eventlog(MemoryStorage::default().open())
+        .materializer(MemoryMaterializer::new(schema))
+        .upstream(backend.clone())
+        .start()
+        .await
+        .unwrap();
+    client(backend).await.commit([line("this")]).unwrap().confirmed().await.unwrap();
+    let failure = store.stopped().await.unwrap();
+    assert!(matches!(&*failure, LeaderFailure::Panicked(why) if why.contains("no idea what")), "{failure:?}");
+    store.session().wait_for(|_| false).await.unwrap_err();
 }
