@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::admission::{self, Admission};
 use crate::log::{Log, OpenLogs};
 use crate::stores::Counters;
+use crate::tail::Tails;
 use crate::{Batch, Changes, CommitError, Failure, Head, LogConfig, LogInfo, LogNo, LogStorage, NewLog, Tag};
 
 /// What the critical section decided about a push.
@@ -46,6 +47,7 @@ pub(crate) struct Committer<S> {
     config: LogConfig,
     random: fastrand::Rng,
     next_log: LogNo,
+    tails: Tails,
     /// Set when a write failed in a way that nothing may follow.
     closed: Option<Failure>,
 }
@@ -77,7 +79,9 @@ impl<S: LogStorage> Committer<S> {
         config: LogConfig,
     ) -> Result<Self, Failure> {
         let next_log = storage.next_log().map_err(Failure::read)?;
-        Ok(Self { storage, open, counters, config, random: fastrand::Rng::new(), next_log, closed: None })
+        let tails = Tails::new(config.tails_bytes);
+        let random = fastrand::Rng::new();
+        Ok(Self { storage, open, counters, config, random, next_log, tails, closed: None })
     }
 
     /// Performs a group of commands and answers each.
@@ -183,9 +187,10 @@ impl<S: LogStorage> Committer<S> {
     }
 
     /// Shows what is durable now, then answers.
-    fn finish(&self, group: Group) {
+    fn finish(&mut self, group: Group) {
         for (batch, (log, head)) in group.changes.batches.iter().zip(&group.published) {
-            log.publish(batch, *head);
+            let bytes = log.publish(batch, *head);
+            self.tails.note(log, head.seq, bytes);
         }
         let created: Vec<Arc<Log>> = group
             .changes

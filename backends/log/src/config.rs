@@ -46,6 +46,9 @@ pub struct LogConfig {
     /// Recent events of each open store that are kept in memory for live pulls, in bytes. The last batch is always
     /// kept, however large.
     pub tail_bytes: usize,
+    /// Recent events of all open stores together that are kept in memory, in bytes: an event that as many bytes of
+    /// later ones have followed, in whichever stores, is read from the storage again.
+    pub tails_bytes: usize,
     /// Pushes that wait to be written, over all stores, in bytes; further ones wait in their callers.
     pub queue_bytes: usize,
     /// Pushes that are made durable together, in bytes.
@@ -59,6 +62,7 @@ impl Default for LogConfig {
         Self {
             limits: Limits::DEFAULT,
             tail_bytes: 128 * 1024,
+            tails_bytes: 64 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
             group_bytes: 4 * 1024 * 1024,
             clock: Clock::system(),

@@ -43,14 +43,15 @@ impl Log {
         lock(&self.tail)
     }
 
-    /// Shows a batch that is durable now.
-    pub(crate) fn publish(&self, batch: &Batch, end: Head) {
+    /// Shows a batch that is durable now. Returns its size in the tail.
+    pub(crate) fn publish(&self, batch: &Batch, end: Head) -> usize {
         // Both under one lock: whoever sees the head finds its events, and whoever reads the events comes back with a
         // cursor that is not beyond the head.
         let mut tail = self.tail();
         let after = self.visible.borrow().head.seq;
-        tail.push(after, &batch.events, end, batch.tag);
+        let bytes = tail.push(after, &batch.events, end, batch.tag);
         self.visible.send_modify(|visible| visible.head = end);
+        bytes
     }
 
     fn fail(&self, failure: &Failure) {

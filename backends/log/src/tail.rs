@@ -2,15 +2,51 @@
 //!
 //! Live pulls read here and not in the storage: one accepted batch is one allocation, whoever reads it. The tail is a
 //! cache of the log's end, bounded in bytes and the same for one reader as for a thousand; who falls behind it reads
-//! from the storage.
+//! from the storage. The tails of all logs have a bound together ([`Tails`]), so that ten thousand stores that were busy
+//! once don't keep ten thousand full tails.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use livestore_traits::{GlobalSeq, Limits, SyncedEvent};
 
+use crate::log::Log;
 use crate::page::Stretch;
 use crate::{Head, PageBuilder, Tag};
+
+/// What was published lately, over all logs, oldest first.
+#[derive(Debug)]
+pub(crate) struct Tails {
+    published: VecDeque<Published>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Published {
+    log: Weak<Log>,
+    through: GlobalSeq,
+    bytes: usize,
+}
+
+impl Tails {
+    pub(crate) const fn new(max_bytes: usize) -> Self {
+        Self { published: VecDeque::new(), bytes: 0, max_bytes }
+    }
+
+    /// A batch was published; the oldest leave their tails for it.
+    pub(crate) fn note(&mut self, log: &Arc<Log>, through: GlobalSeq, bytes: usize) {
+        self.bytes += bytes;
+        self.published.push_back(Published { log: Arc::downgrade(log), through, bytes });
+        while self.bytes > self.max_bytes {
+            let Some(oldest) = self.published.pop_front() else { return };
+            self.bytes -= oldest.bytes;
+            if let Some(log) = oldest.log.upgrade() {
+                log.tail().forget(oldest.through);
+            }
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -33,8 +69,14 @@ impl Tail {
         Self { batches: VecDeque::new(), bytes: 0, max_bytes, merged: None }
     }
 
-    /// Takes a batch that follows everything here.
-    pub(crate) fn push(&mut self, after: GlobalSeq, events: &Arc<[SyncedEvent]>, end: Head, tag: Tag) {
+    /// Takes a batch that follows everything here. Returns its size.
+    pub(crate) fn push(
+        &mut self,
+        after: GlobalSeq,
+        events: &Arc<[SyncedEvent]>,
+        end: Head,
+        tag: Tag,
+    ) -> usize {
         let bytes = events.iter().map(SyncedEvent::encoded_len).sum();
         self.bytes += bytes;
         self.batches.push_back(TailBatch {
@@ -43,11 +85,28 @@ impl Tail {
             bytes,
         });
         while self.bytes > self.max_bytes && self.batches.len() > 1 {
-            if let Some(oldest) = self.batches.pop_front() {
-                self.bytes -= oldest.bytes;
-            }
+            self.drop_oldest();
         }
         self.merged = None;
+        bytes
+    }
+
+    /// Drops what stands up to `through`.
+    fn forget(&mut self, through: GlobalSeq) {
+        while self.batches.front().is_some_and(|oldest| oldest.stretch.end.seq <= through) {
+            self.drop_oldest();
+            self.merged = None;
+        }
+        // The room of a busy time is given back with its batches.
+        if self.batches.is_empty() {
+            self.batches = VecDeque::new();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.batches.pop_front() {
+            self.bytes -= oldest.bytes;
+        }
     }
 
     /// A page after `after`, if the tail reaches back that far and anything follows.
@@ -95,8 +154,11 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use livestore_conformance::backend::sample_events;
+    use livestore_traits::{BackendId, StoreId};
 
     use super::*;
+    use crate::log::OpenLogs;
+    use crate::{Batch, LogInfo, LogNo};
 
     /// Batches of these sizes, one after the other.
     fn tail(max_bytes: usize, sizes: &[usize]) -> Tail {
@@ -148,6 +210,36 @@ mod tests {
         let end = Head { seq: GlobalSeq(6), tag: Some(Tag([9; 8])) };
         tail.push(GlobalSeq(5), &sample_events("client", GlobalSeq(5), 1).into(), end, Tag([9; 8]));
         assert_eq!(before.events.len() + 1, tail.read(GlobalSeq(0), &limits).unwrap().events.len());
+    }
+
+    #[test]
+    fn the_tails_of_all_logs_are_bounded_together() {
+        let open = Arc::new(OpenLogs::default());
+        let logs = ["a", "b"].map(|store| {
+            let backend_id = BackendId::new(store).unwrap();
+            let info = LogInfo { log: LogNo(0), backend_id, head: Head::default() };
+            open.insert(StoreId::new(store).unwrap(), info, usize::MAX)
+        });
+        let batch_bytes = 2 * sample_events("client", GlobalSeq::ROOT, 1)[0].encoded_len();
+        let mut tails = Tails::new(3 * batch_bytes);
+        let mut publish = |log: &Arc<Log>, after: u64| {
+            let tag = Tag([1; 8]);
+            let events = sample_events("client", GlobalSeq(after), 2).into();
+            let end = Head { seq: GlobalSeq(after + 2), tag: Some(tag) };
+            let batch = Batch { log: log.no, tag, events, owner: None };
+            let bytes = log.publish(&batch, end);
+            tails.note(log, end.seq, bytes);
+        };
+        let has = |log: &Log, after| log.tail().read(GlobalSeq(after), &Limits::DEFAULT).is_some();
+        let [a, b] = &logs;
+        publish(a, 0);
+        publish(b, 0);
+        publish(a, 2);
+        assert!(has(a, 0) && has(a, 2) && has(b, 0));
+        publish(a, 4);
+        assert!(!has(a, 0) && has(a, 2) && has(b, 0), "the oldest is gone");
+        publish(a, 6);
+        assert!(has(a, 2) && !has(b, 0), "though it was the last of its log");
     }
 
     #[test]
