@@ -2,7 +2,7 @@
 //!
 //! ```ignore
 //! struct MyFixture;
-//! impl EventlogFixture for MyFixture { … }
+//! impl EventlogFixture for MyFixture { /* … */ }
 //! livestore_conformance::eventlog!(MyFixture);
 //! ```
 

@@ -2,7 +2,7 @@
 //!
 //! ```ignore
 //! struct MyFixture;
-//! impl LeaderFixture for MyFixture { … }
+//! impl LeaderFixture for MyFixture { /* … */ }
 //! livestore_conformance::leader!(MyFixture);
 //! ```
 

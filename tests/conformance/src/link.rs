@@ -6,7 +6,7 @@
 //!
 //! ```ignore
 //! struct MyFixture;
-//! impl LinkFixture for MyFixture { … }
+//! impl LinkFixture for MyFixture { /* … */ }
 //! livestore_conformance::link!(MyFixture);
 //! ```
 
