@@ -10,12 +10,15 @@ use crate::{bare, table};
 const CONNECTIONS: usize = 2000;
 const STORES: usize = 10_000;
 /// As many pushes as a store gets before it idles.
-const PUSHES: usize = 2;
+const PUSHES: usize = 4;
 
 pub(crate) async fn measure() {
     connections().await;
-    for storage in Storage::ALL {
-        stores(storage).await;
+    // In memory, the stores are the memory.
+    for storage in [Storage::Redb, Storage::Sqlite] {
+        for batch in [1, 10] {
+            stores(storage, batch).await;
+        }
     }
 }
 
@@ -39,20 +42,20 @@ async fn connections() {
 }
 
 /// Stores that were pushed to and that nobody uses any more.
-async fn stores(storage: Storage) {
+async fn stores(storage: Storage, batch: usize) {
     let served = Served::start(storage);
     let before = warm_up(&served).await;
     stream::iter(0..STORES)
         .for_each_concurrent(64, async |n| {
             let mut pusher = Pusher::new(served.server, &format!("store-{n}"), "client");
             for _ in 0..PUSHES {
-                assert!(pusher.push(1).await);
+                assert!(pusher.push(batch).await);
             }
         })
         .await;
-    let what = format!("an open store that was pushed to, {}", storage.name());
+    let what = format!("an open store, {}, after {} events", storage.name(), PUSHES * batch);
     let ours = bytes_each(&served, before, STORES);
-    table::bytes(&what, ours, None, &format!("resident, of {STORES}"));
+    table::bytes(&what, ours, None, &format!("resident, of {STORES}, with the storage's cache"));
 }
 
 /// The first connections also pay for the allocator's arenas.
