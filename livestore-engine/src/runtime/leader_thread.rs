@@ -12,9 +12,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use livestore_traits::{
-    Attach, Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, LostLeadership,
-    MaterializeError, Materializer, Quarantined, SeqNum, SessionId, SessionSnapshot, SyncBackend, Term,
-    UnknownEvent,
+    Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, MaterializeError,
+    Materializer, Quarantined, SeqNum, SyncBackend, Term, UnknownEvent,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
@@ -22,8 +21,9 @@ use tokio::task::JoinSet;
 
 use super::clock;
 use super::core::{LeaderCore, LeaderFailure, OutwardEffect};
+use super::leader_handle::{Inbox, LeaderHandle, LeaderMessage, ShutDown};
 use super::recovery::{RecoveryError, RecoveryProgress};
-use super::upstream::{PagePermit, Upstream};
+use super::upstream::Upstream;
 use crate::processor::{Input, LeaderConfig, LeaderStatus, LinkId};
 
 /// The longest sleep without a deadline.
@@ -31,35 +31,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// The most messages taken in before their effects are performed.
 const MESSAGES_AT_ONCE: usize = 1024;
-
-/// What the leader's thread is told.
-#[derive(Debug)]
-pub(crate) enum LeaderMessage {
-    Input(Input),
-    /// A page; the pull may go on once it was taken in.
-    Page(Input, PagePermit),
-    Attach {
-        attach: Attach,
-        items: async_mpsc::UnboundedSender<LeaderItem>,
-        reply: oneshot::Sender<(LinkId, Attached)>,
-    },
-    Snapshot {
-        session_id: SessionId,
-        reply: oneshot::Sender<Result<SessionSnapshot, LeaderFailure>>,
-    },
-    ForkState(oneshot::Sender<Result<Box<dyn Materializer>, MaterializeError>>),
-    Reader(oneshot::Sender<Result<Box<dyn EventlogReader>, EventlogError>>),
-    /// Syncs now instead of waiting; answered when the status shows it.
-    SyncNow(oneshot::Sender<()>),
-    Lost(LostLeadership),
-    /// Stop. Answered when log and state are closed, with the tasks that hold the backend and the leadership.
-    Shutdown(ShutDown),
-    /// Stop: nobody is left to be told anything.
-    Abandoned,
-}
-
-/// Answers a shutdown.
-type ShutDown = oneshot::Sender<Vec<JoinSet<()>>>;
 
 /// What a leader needs to begin.
 pub(crate) struct LeaderSettings {
@@ -98,68 +69,6 @@ impl fmt::Debug for UnknownPolicy {
     }
 }
 
-/// How the rest of a store reaches its leader, which ends with the last handle.
-#[derive(Clone, Debug)]
-pub(crate) struct LeaderHandle {
-    inbox: Arc<Inbox>,
-    status: watch::Receiver<LeaderStatus>,
-    failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
-}
-
-/// Ends the leader when it is dropped. Tasks of the leader's own send to it too, so a closed channel cannot tell it.
-#[derive(Debug)]
-struct Inbox(mpsc::Sender<LeaderMessage>);
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        // A leader that is gone needs no telling.
-        let _ = self.0.send(LeaderMessage::Abandoned);
-    }
-}
-
-impl LeaderHandle {
-    /// Sends a message; an error means that the leader is gone.
-    pub(crate) fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
-        self.inbox.0.send(message).map_err(|_| LeaderGone)
-    }
-
-    /// Asks for something that the leader answers once.
-    pub(crate) async fn ask<T>(
-        &self,
-        message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
-    ) -> Result<T, LeaderGone> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.send(message(reply));
-        if let (Ok(()), Ok(answer)) = (sent, answer.await) {
-            return Ok(answer);
-        }
-        // Whoever hears that it is gone asks why next, so that must be known by then.
-        let _ = self.stopped().await;
-        Err(LeaderGone)
-    }
-
-    pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
-        self.status.clone()
-    }
-
-    /// Waits until the leader has stopped and returns why, if that was a failure.
-    pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
-        let mut failure = self.failure.clone();
-        // An error means that it ended without one.
-        failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())
-    }
-
-    /// Why the leader stopped, once it has.
-    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<LeaderFailure>>> {
-        self.failure.clone()
-    }
-}
-
-/// The leader's thread has ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the leader is gone")]
-pub(crate) struct LeaderGone;
-
 /// Opens the log, recovers, and starts the thread; returns when the leader leads.
 pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandle, RecoveryError> {
     let (inbox, messages) = mpsc::channel();
@@ -188,6 +97,10 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
                     Ok(None) => {}
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "the leader stopped");
+                        // Whoever sees the status end looks for the failure next; whoever sees the failure may open
+                        // the log again.
+                        let _status = thread.status.clone();
+                        drop(thread);
                         failure_sender.send_replace(Some(Arc::new(error)));
                     }
                 }

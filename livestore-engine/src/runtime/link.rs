@@ -7,7 +7,7 @@ use livestore_traits::{
 };
 use tokio::sync::mpsc;
 
-use super::leader_thread::{LeaderGone, LeaderHandle, LeaderMessage};
+use super::leader_handle::{LeaderGone, LeaderHandle, LeaderMessage};
 use crate::processor::{Input, LinkId};
 
 /// Reaches the leader's thread.

@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 mod core;
+mod leader_handle;
 mod leader_thread;
 mod link;
 mod recovery;
@@ -18,7 +19,8 @@ pub use self::recovery::{RecoveryError, RecoveryProgress};
 
 pub use self::leader_thread::UnknownPolicy;
 
-pub(crate) use self::leader_thread::{LeaderHandle, LeaderMessage, LeaderSettings, spawn_leader};
+pub(crate) use self::leader_handle::{LeaderHandle, LeaderMessage};
+pub(crate) use self::leader_thread::{LeaderSettings, spawn_leader};
 pub(crate) use self::link::LocalLink;
 pub(crate) use self::session_cell::{ReceiptState, SessionCell};
 pub(crate) use self::session_task::spawn_session;

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::leader_thread::LeaderMessage;
+use super::leader_handle::LeaderMessage;
 use crate::processor::{AttemptId, Input, PullId};
 
 /// Pages that may wait for the leader; then the pull waits.

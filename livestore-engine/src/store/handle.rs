@@ -227,8 +227,8 @@ impl Store {
         Ok(history(reader, self.inner.leader.status(), filter))
     }
 
-    /// Takes no more commits, waits until all are durable, closes log and state, and gives leadership up. Does not wait for the backend: what
-    /// is not confirmed is pushed when the store is opened again.
+    /// Takes no more commits, waits until all are durable, closes log and state, and gives leadership up. Does not wait
+    /// for the backend: what is not confirmed is pushed when the store is opened again.
     ///
     /// # Errors
     /// [`ShutdownError`] if commits could not be made durable within `limit`; the store is closed all the same.
@@ -292,9 +292,9 @@ async fn open_session(
     let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
     match try_open_session(leader, config, session_id).await {
         // Why it stopped says more than that it did.
-        Err(StartError::Leader(gone)) => Err(match leader.stopped().await {
-            Some(failure) => StartError::Failed(failure),
-            None => StartError::Leader(gone),
+        Err(StartError::Leader(error)) => Err(match &*leader.failure().borrow() {
+            Some(failure) => StartError::Failed(failure.clone()),
+            None => StartError::Leader(error),
         }),
         result => result,
     }
