@@ -72,3 +72,14 @@ async fn a_store_with_a_name_for_its_session_goes_on_counting_after_a_restart() 
     }
     assert_eq!(read(&notebook(&storage).start().await.unwrap()).lines.len(), 3);
 }
+
+#[tokio::test]
+async fn of_two_that_are_opened_at_once_under_one_id_at_most_one_lives() {
+    let store = client(MemoryBackend::new()).await;
+    let (one, two) = futures::join!(store.open_session(named("window")), store.open_session(named("window")));
+    let third = store.open_session(named("window")).await.unwrap();
+    for session in [one, two].into_iter().flatten() {
+        session.wait_for(|_| false).await.unwrap_err();
+    }
+    third.commit([line("a line")]).unwrap().confirmed().await.unwrap();
+}

@@ -7,7 +7,8 @@ use livestore_engine::runtime::{LeaderFailure, UnknownPolicy};
 use livestore_engine::{StartError, Store};
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_eventlog_redb::RedbEventlog;
-use livestore_integration::{Line, line, notebook, read};
+use livestore_integration::{Line, line, notebook, read, schema};
+use livestore_materializer_memory::{MemoryMaterializer, MemorySchema};
 use livestore_materializer_sqlite::{SqliteMaterializer, SqliteSchema, SqliteView};
 use livestore_traits::{Args, EventKind, EventName, EventSet, NewEvent, StoreId};
 
@@ -19,14 +20,14 @@ const NEWER: &str = "v2.Line";
 async fn backend() -> MemoryBackend {
     let backend = MemoryBackend::new();
     let events = EventSet::builder().event::<Line>().named(NEWER, EventKind::Synced).build().unwrap();
-    let schema = livestore_materializer_memory::MemorySchema::<()>::builder(events)
+    let schema = MemorySchema::<()>::builder(events)
         .on::<Line>(|_, _, _| Ok(()))
         .on_raw(NEWER, |_, _, _| Ok(()))
         .build()
         .unwrap();
     let store = Store::builder(StoreId::new("notebook").unwrap())
         .eventlog(MemoryStorage::default().open())
-        .materializer(livestore_materializer_memory::MemoryMaterializer::new(schema))
+        .materializer(MemoryMaterializer::new(schema))
         .upstream(backend.clone())
         .start()
         .await
@@ -69,21 +70,33 @@ async fn a_callback_is_told_of_each() {
 
 #[tokio::test]
 async fn an_application_that_must_know_them_all_stops() {
-    let storage = MemoryStorage::default();
-    let started = notebook(&storage).upstream(backend().await).on_unknown(UnknownPolicy::Fail).start().await;
-    let failure = match started {
-        Ok(store) => store.stopped().await.unwrap(),
-        // It came while the store was starting.
-        Err(StartError::Failed(failure)) => failure,
-        Err(other) => panic!("{other:?}"),
+    let dir = tempfile::tempdir().unwrap();
+    let open = |on_unknown| {
+        let log = dir.path().join("log.redb");
+        Store::builder(StoreId::new("notebook").unwrap())
+            .open_eventlog(move || RedbEventlog::open(log))
+            .materializer(MemoryMaterializer::new(schema()))
+            .on_unknown(on_unknown)
     };
-    assert!(
-        matches!(&*failure, LeaderFailure::Unknown(event) if event.name.as_str() == NEWER),
-        "{failure:?}"
-    );
-    // The event is in the log by now; with another policy the store starts.
-    let again = notebook(&storage).on_unknown(UnknownPolicy::Ignore).start().await.unwrap();
+    for backend in [Some(backend().await), None] {
+        let builder = open(UnknownPolicy::Fail);
+        let started = match backend {
+            Some(backend) => builder.upstream(backend).start().await,
+            // It is in the log by now.
+            None => builder.start().await,
+        };
+        let failure = match started {
+            Ok(store) => store.stopped().await.unwrap(),
+            // It came while the store was starting.
+            Err(StartError::Failed(failure)) => failure,
+            Err(other) => panic!("{other:?}"),
+        };
+        let is_newer = matches!(&*failure, LeaderFailure::Unknown(event) if event.name.as_str() == NEWER);
+        assert!(is_newer, "{failure:?}");
+    }
+    let again = open(UnknownPolicy::Ignore).start().await.unwrap();
     assert_eq!(read(&again).lines, ["before", "after"]);
+    again.shutdown(LIMIT).await.unwrap();
 }
 
 fn sqlite_schema(version: u32, names: &[&str]) -> SqliteSchema {
