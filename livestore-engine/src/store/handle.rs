@@ -20,6 +20,41 @@ use crate::runtime::{LeaderFailure, LeaderHandle, LeaderMessage, LocalLink, Sess
 ///
 /// Call [`Store::shutdown`] before the program ends: it waits until every commit is durable. A store that is dropped
 /// instead keeps what is persisted, and loses commits whose receipt does not say so.
+///
+/// # Example
+/// ```
+/// use livestore_engine::Store;
+/// use livestore_eventlog_memory::MemoryEventlog;
+/// use livestore_materializer_memory::{MemoryMaterializer, MemorySchema};
+/// use livestore_traits::{EventSet, TypedEvent};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Added(i64);
+/// impl TypedEvent for Added {
+///     const NAME: &'static str = "v1.Added";
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let schema = MemorySchema::<i64>::builder(EventSet::builder().event::<Added>().build()?)
+///     .on::<Added>(|sum, Added(number), _| {
+///         *sum += number;
+///         Ok(())
+///     })
+///     .build()?;
+/// let store = Store::builder("sums".parse()?)
+///     .eventlog(MemoryEventlog::new())
+///     .materializer(MemoryMaterializer::new(schema))
+///     .start()
+///     .await?;
+/// let receipt = store.commit_event(&Added(40))?;
+/// store.commit_event(&Added(2))?;
+/// assert_eq!(store.query(|sum: &i64| *sum)?, 42);
+/// receipt.persisted().await?;
+/// store.shutdown(std::time::Duration::from_secs(5)).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -102,7 +137,14 @@ impl Store {
         }
         let session = open_session(&self.inner.leader, &self.inner.session_config, options).await?;
         let mut others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.retain(|other| other.upgrade().is_some());
+        others.retain(|other| match other.upgrade() {
+            // Opened at the same time.
+            Some(other) if other.id() == session.id() => {
+                other.end();
+                false
+            }
+            other => other.is_some(),
+        });
         others.push(session.downgrade());
         drop(others);
         Ok(session)
