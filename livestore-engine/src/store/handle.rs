@@ -4,7 +4,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use livestore_traits::{BoxStream, EventlogError, LeaderLink, LinkError, SeqNum, SessionId, StoreId};
+use livestore_traits::{
+    BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, SessionId, StoreId,
+};
 
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
@@ -253,6 +255,18 @@ impl Store {
         }
     }
 
+    /// An independent reader of the eventlog, for exports and for the histories that were archived: however slow, it
+    /// holds up no commit.
+    ///
+    /// # Errors
+    /// [`EventlogError::Closed`] if the leader has stopped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn eventlog(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
+        self.inner.leader.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
+    }
+
     /// The confirmed history from the eventlog, then what is settled later.
     ///
     /// # Errors
@@ -264,9 +278,7 @@ impl Store {
         &self,
         filter: HistoryFilter,
     ) -> Result<BoxStream<'static, HistoryItem>, EventlogError> {
-        let reader = self.inner.leader.ask(LeaderMessage::Reader).await;
-        let reader = reader.map_err(|_| EventlogError::Closed)??;
-        Ok(history(reader, self.inner.leader.status(), filter))
+        Ok(history(self.eventlog().await?, self.inner.leader.status(), filter))
     }
 
     /// Takes no more commits, waits until all are durable, closes log and state, and gives leadership up. Does not wait
