@@ -200,18 +200,10 @@ impl<'de> Visitor<'de> for JsValue {
         Ok(self)
     }
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self, E> {
-        if is_double(u128::from(number)) {
-            Ok(self)
-        } else {
-            Err(E::custom(format!("no double holds the number {number}")))
-        }
+        self.check_integer(number, &number)
     }
     fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self, E> {
-        if is_double(u128::from(number.unsigned_abs())) {
-            Ok(self)
-        } else {
-            Err(E::custom(format!("no double holds the number {number}")))
-        }
+        self.check_integer(number.unsigned_abs(), &number)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
         while seq.next_element_seed(Self)?.is_some() {}
@@ -229,9 +221,29 @@ impl<'de> Visitor<'de> for JsValue {
     }
 }
 
-/// Whether a double holds this integer exactly: at most 53 bits between its highest and lowest set bit.
-const fn is_double(magnitude: u128) -> bool {
-    magnitude == 0 || 128 - magnitude.leading_zeros() - magnitude.trailing_zeros() <= 53
+impl JsValue {
+    fn check_integer<E: serde::de::Error>(
+        self,
+        magnitude: u64,
+        number: &dyn fmt::Display,
+    ) -> Result<Self, E> {
+        if survives_as_double(magnitude) {
+            Ok(self)
+        } else {
+            Err(E::custom(format!("no double holds the number {number}")))
+        }
+    }
+}
+
+/// Whether a double holds this integer exactly, or is written as it: JavaScript writes the shortest digits that lead back
+/// to the double, such as 12345678901234567000 for 12345678901234567168.
+fn survives_as_double(magnitude: u64) -> bool {
+    if magnitude == 0 || 64 - magnitude.leading_zeros() - magnitude.trailing_zeros() <= 53 {
+        return true;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "whether precision is lost is the question")]
+    let double = magnitude as f64;
+    double.to_string() == magnitude.to_string()
 }
 
 #[cfg(test)]
@@ -264,7 +276,16 @@ mod tests {
         for text in ["9007199254740993", "[18446744073709551615]", r#"{"a":1,"a":2}"#, "-9007199254740993"] {
             assert!(matches!(args(text).check_js(), Err(ArgsError::NotJavaScript(_))), "{text} passed");
         }
-        for text in ["9007199254740992", "18446744073709549568", "1e308", r#"{"a":{"a":1}}"#, "null", "0.1"] {
+        for text in [
+            "9007199254740992",
+            "18446744073709549568",
+            "12345678901234567000",
+            "-12345678901234567000",
+            "1e308",
+            r#"{"a":{"a":1}}"#,
+            "null",
+            "0.1",
+        ] {
             assert!(args(text).check_js().is_ok(), "{text} was refused");
         }
     }

@@ -45,7 +45,8 @@ pub use link::{
     SessionPush, SessionSender, SessionSnapshot,
 };
 pub use materializer::{
-    Applied, MaterializeBatch, MaterializeError, Materializer, OnFailure, Quarantined, Snapshot, UnknownEvent,
+    Applied, EventContext, MaterializeBatch, MaterializeError, Materializer, OnFailure, Quarantined,
+    Snapshot, UnknownEvent,
 };
 pub use provider::{BackendProvider, ProviderError};
 pub use seq::{GlobalSeq, ParseSeqError, Position, RebaseGeneration, SeqNum, Term};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxError, Event, EventName, Position, Recovery, SeqNum};
+use crate::{BoxError, ClientId, Event, EventName, Position, Recovery, SeqNum, SessionId};
 
 /// Applies events to a state and can take the unsettled ones back.
 ///
@@ -106,6 +106,38 @@ pub struct Applied {
     pub quarantined: Vec<Quarantined>,
     /// Events that no materializer is declared for.
     pub unknown: Vec<UnknownEvent>,
+}
+
+/// Which event is being applied, as materializers that an application declares are told.
+///
+/// It leaves out what differs between replicas, such as the generation of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct EventContext<'a>(&'a Event);
+
+impl<'a> EventContext<'a> {
+    /// The context of `event`.
+    #[must_use]
+    pub const fn new(event: &'a Event) -> Self {
+        Self(event)
+    }
+
+    /// Its place in the order. An event that is not confirmed yet may be applied again at another one.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.0.num.position()
+    }
+
+    /// The client that committed it.
+    #[must_use]
+    pub const fn client_id(&self) -> &'a ClientId {
+        &self.0.client_id
+    }
+
+    /// The session that committed it.
+    #[must_use]
+    pub const fn session_id(&self) -> &'a SessionId {
+        &self.0.session_id
+    }
 }
 
 /// An event that is in the log but has no effect on the state, because its materializer failed.

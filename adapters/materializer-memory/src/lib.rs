@@ -44,4 +44,4 @@ mod schema;
 mod snapshot;
 
 pub use materializer::MemoryMaterializer;
-pub use schema::{EventContext, MemorySchema, MemorySchemaBuilder, State};
+pub use schema::{MemorySchema, MemorySchemaBuilder, State};

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use livestore_traits::{
-    Args, BoxError, ClientId, Event, EventName, EventSet, MaterializeError, Position, SessionId, TypedEvent,
+    Args, BoxError, Event, EventContext, EventName, EventSet, MaterializeError, TypedEvent,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,32 +19,6 @@ impl<S: Clone + Default + Serialize + DeserializeOwned + Send + 'static> State f
 
 /// What an event does to the state. Its args are checked against the event's type before.
 type Handler<S> = Box<dyn Fn(&mut S, &Event) -> Result<(), BoxError> + Send + Sync>;
-
-/// Which event is being applied.
-///
-/// It leaves out what differs between replicas, such as the generation of the log.
-#[derive(Clone, Copy, Debug)]
-pub struct EventContext<'a>(&'a Event);
-
-impl<'a> EventContext<'a> {
-    /// Its place in the order. An event that is not confirmed yet may be applied again at another one.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        self.0.num.position()
-    }
-
-    /// The client that committed it.
-    #[must_use]
-    pub const fn client_id(&self) -> &'a ClientId {
-        &self.0.client_id
-    }
-
-    /// The session that committed it.
-    #[must_use]
-    pub const fn session_id(&self) -> &'a SessionId {
-        &self.0.session_id
-    }
-}
 
 /// Materializers over states of type `S`, checked and ready for use. Cheap to clone.
 pub struct MemorySchema<S>(Arc<Inner<S>>);
@@ -115,7 +89,7 @@ impl<S: State> MemorySchemaBuilder<S> {
         materializer: impl Fn(&mut S, E, &EventContext<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
     ) -> Self {
         self.handle(E::NAME, move |state, event| {
-            materializer(state, event.args.to_value()?, &EventContext(event))
+            materializer(state, event.args.to_value()?, &EventContext::new(event))
         })
     }
 
@@ -126,7 +100,7 @@ impl<S: State> MemorySchemaBuilder<S> {
         name: &str,
         materializer: impl Fn(&mut S, &Args, &EventContext<'_>) -> Result<(), BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.handle(name, move |state, event| materializer(state, &event.args, &EventContext(event)))
+        self.handle(name, move |state, event| materializer(state, &event.args, &EventContext::new(event)))
     }
 
     fn handle(

@@ -61,5 +61,5 @@ mod view;
 pub use materializer::{SqliteMaterializer, SqliteOptions};
 pub use rusqlite;
 pub use schema::{SqliteSchema, SqliteSchemaBuilder};
-pub use state::{EventContext, SqliteState};
+pub use state::SqliteState;
 pub use view::SqliteView;

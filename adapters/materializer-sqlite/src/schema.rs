@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use livestore_traits::{Args, BoxError, Event, EventName, EventSet, MaterializeError, TypedEvent};
+use livestore_traits::{
+    Args, BoxError, Event, EventContext, EventName, EventSet, MaterializeError, TypedEvent,
+};
 use rusqlite::Connection;
 
 use crate::catalog::{self, Catalog};
 use crate::error::storage;
 use crate::guard::{Guard, Mode};
 use crate::ledger;
-use crate::state::{EventContext, SqliteState};
+use crate::state::SqliteState;
 use crate::undo::TableUndo;
 
 /// What an event does to the state. Its args are checked against the event's type before.

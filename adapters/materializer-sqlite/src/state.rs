@@ -2,41 +2,10 @@
 
 use std::cell::RefCell;
 
-use livestore_traits::{ClientId, Event, Position, SessionId};
 use rusqlite::{CachedStatement, Error, Params, Row};
 
 use crate::database::Database;
 use crate::error;
-
-/// Which event is being applied.
-///
-/// It leaves out what differs between replicas, such as the generation of the log.
-#[derive(Clone, Copy, Debug)]
-pub struct EventContext<'a>(&'a Event);
-
-impl<'a> EventContext<'a> {
-    pub(crate) const fn new(event: &'a Event) -> Self {
-        Self(event)
-    }
-
-    /// Its place in the order. An event that is not confirmed yet may be applied again at another one.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        self.0.num.position()
-    }
-
-    /// The client that committed it.
-    #[must_use]
-    pub const fn client_id(&self) -> &'a ClientId {
-        &self.0.client_id
-    }
-
-    /// The session that committed it.
-    #[must_use]
-    pub const fn session_id(&self) -> &'a SessionId {
-        &self.0.session_id
-    }
-}
 
 /// The state inside the transaction that applies an event.
 ///
