@@ -1,6 +1,7 @@
-//! The messages between a native client and a server, and their encodings. No I/O and no runtime.
+//! The messages between clients and servers, and their encodings. No I/O and no runtime.
 //!
-//! One message model, two encodings of it:
+//! LiveStore's own protocol, which its released clients speak, is in [`livestore`]. Everything else here is the native
+//! one: one message model, two encodings of it:
 //!
 //! | encoding | used by | bytes, tokens and secrets | args |
 //! | --- | --- | --- | --- |
@@ -20,6 +21,7 @@ mod error_form;
 mod event_form;
 mod frame;
 mod history_form;
+pub mod livestore;
 mod page_form;
 mod path;
 mod push_form;

@@ -1,8 +1,8 @@
 //! Values that tests of this crate share.
 
 use livestore_traits::{
-    Args, BackendId, ClientId, ClientSecret, CommitRef, Cursor, EventName, GlobalSeq, Push, SessionId,
-    SyncedEvent, UnixMillis,
+    Args, BackendId, ClientId, ClientSecret, CommitRef, EventName, GlobalSeq, Push, SessionId, SyncedEvent,
+    UnixMillis,
 };
 
 pub(crate) fn backend_id() -> BackendId {
