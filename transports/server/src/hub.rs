@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use livestore_traits::{BackendProvider, Capabilities, ProviderError, StoreId, SyncBackend};
+use livestore_wire::encode_page_body;
+use livestore_wire::livestore::encode_item_body;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -32,10 +34,13 @@ pub(crate) struct Hub {
 }
 
 /// A store that is open or being opened. The map holds one reference, each user another one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     backend: OnceCell<Arc<dyn SyncBackend>>,
+    /// Pages as native clients get them.
     pages: PageCache,
+    /// Pages as LiveStore's clients get them.
+    items: PageCache,
     /// When the last user left, in milliseconds since the hub started.
     left_ms: AtomicU64,
 }
@@ -75,7 +80,7 @@ impl Hub {
                 .ok_or(ProviderError::TooManyStores { limit: self.limits.max_open_stores })?;
             stores.remove(&longest_idle);
         }
-        Ok(stores.entry(id.clone()).or_default().clone())
+        Ok(stores.entry(id.clone()).or_insert_with(Slot::new).clone())
     }
 
     fn close_idle(&self) {
@@ -83,6 +88,7 @@ impl Hub {
         let idle_ms = u64::try_from(self.limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         self.stores().retain(|_, slot| {
             slot.pages.clear();
+            slot.items.clear();
             !slot.is_unused() || now_ms.saturating_sub(slot.left_ms.load(Ordering::Relaxed)) < idle_ms
         });
     }
@@ -97,6 +103,15 @@ impl Hub {
 }
 
 impl Slot {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            backend: OnceCell::new(),
+            pages: PageCache::new(encode_page_body),
+            items: PageCache::new(encode_item_body),
+            left_ms: AtomicU64::new(0),
+        })
+    }
+
     /// Only meaningful under the lock of the map, where no new user can appear.
     fn is_unused(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
@@ -126,6 +141,10 @@ impl Store {
 
     pub(crate) fn pages(&self) -> &PageCache {
         &self.slot.pages
+    }
+
+    pub(crate) fn items(&self) -> &PageCache {
+        &self.slot.items
     }
 
     /// What the backend can do through this server.

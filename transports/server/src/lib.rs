@@ -1,4 +1,4 @@
-//! One HTTP listener that serves every native transport over a hub of backends.
+//! One HTTP listener that serves every transport over a hub of backends: the native ones, and LiveStore's own.
 //!
 //! ```no_run
 //! # async fn serve(provider: impl livestore_traits::BackendProvider) -> std::io::Result<()> {
@@ -25,8 +25,11 @@
 //! | `GET /stores/{store}/pull?after&token&backend&wait` | the next page; waits up to `wait` if there is none |
 //! | `GET /stores/{store}/history/{backend}/{page}` | events `100 * page + 1` to `100 * page + 100`, once all are there; never changes |
 //!
+//! | any path with `?storeId&transport=ws` | the WebSocket of `@livestore/sync-cf` clients |
+//! | any path with `?storeId&transport=http` | one request of such a client |
+//!
 //! A store comes into being when it is first asked for. Messages are JSON, or postcard for clients that say
-//! `application/x-livestore-postcard` as content type of a push and in `Accept`. Errors are always JSON,
+//! `application/x-livestore-postcard` as content type of a push and in `Accept`. Errors of the native transports are always JSON,
 //! `{"error": …, "message": …}`: `error` is the name of the variant, with its fields if it has any.
 //!
 //! | status | errors |
@@ -66,16 +69,19 @@
 //! [`ServerLimits`] names all of them. Past one, a peer gets a typed error, has to wait, or is closed.
 
 mod admission;
+mod cors;
 mod http;
 mod hub;
 mod lifecycle;
 mod limits;
 mod listener;
+mod livestore;
 mod pages;
 mod router;
 mod service;
 mod ws;
 
+pub use cors::Cors;
 pub use limits::ServerLimits;
 pub use listener::{Server, ServerBuilder};
 pub use service::{SyncBody, SyncService};

@@ -23,6 +23,9 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
+    /// How long a LiveStore client may ping over a new WebSocket before it pulls. One that forgot to pull is healed by
+    /// losing the connection.
+    pub first_pull_timeout: Duration,
     /// How long a WebSocket may say nothing, not even a ping. Clients ping every 20 seconds.
     pub idle_timeout: Duration,
     /// How long a WebSocket may take nothing while something is to be sent.
@@ -46,6 +49,7 @@ impl ServerLimits {
         max_pulls_per_connection: 16,
         header_timeout: Duration::from_secs(30),
         body_timeout: Duration::from_secs(30),
+        first_pull_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(30),
         max_wait: Duration::from_secs(60),

@@ -12,6 +12,7 @@ use livestore_traits::BackendProvider;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Semaphore;
 
+use crate::cors::Cors;
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
 use crate::service::SyncService;
@@ -27,6 +28,7 @@ pub struct ServerBuilder {
     provider: Box<dyn BackendProvider>,
     limits: ServerLimits,
     has_public_history: bool,
+    cors: Cors,
 }
 
 impl ServerBuilder {
@@ -44,10 +46,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets web pages of other origins use the server over HTTP.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+
     /// The server as a service, to be mounted into another one.
     #[must_use]
     pub fn into_service(self) -> SyncService {
-        SyncService::new(self.provider, self.limits, self.has_public_history)
+        SyncService::new(self.provider, self.limits, self.has_public_history, self.cors)
     }
 
     /// Listens on `addr` and serves.
@@ -87,6 +96,7 @@ impl Server {
             provider: Box::new(provider),
             limits: ServerLimits::DEFAULT,
             has_public_history: false,
+            cors: Cors::none(),
         }
     }
 

@@ -8,15 +8,17 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use livestore_traits::{BackendId, Cursor, GlobalSeq, PullPage};
-use livestore_wire::encode_page_body;
 
 /// How many pages a store keeps: live subscribers are a page or two apart.
 const MAX_PAGES: usize = 8;
 /// How many bytes of pages a store keeps, apart from the latest page.
 const MAX_BYTES: usize = 1024 * 1024;
 
-#[derive(Debug, Default)]
-pub(crate) struct PageCache(Mutex<VecDeque<Encoded>>);
+#[derive(Debug)]
+pub(crate) struct PageCache {
+    encode: fn(&PullPage) -> Bytes,
+    pages: Mutex<VecDeque<Encoded>>,
+}
 
 #[derive(Debug)]
 struct Encoded {
@@ -34,14 +36,19 @@ impl Encoded {
 }
 
 impl PageCache {
+    /// Keeps pages as `encode` writes them.
+    pub(crate) fn new(encode: fn(&PullPage) -> Bytes) -> Self {
+        Self { encode, pages: Mutex::default() }
+    }
+
     /// The body of `page`, encoded now or by an earlier reader.
     pub(crate) fn body(&self, page: &PullPage) -> Bytes {
         // Encoding under the lock: readers that wake together would otherwise all encode.
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = pages.iter().find(|encoded| encoded.is(page)) {
             return found.body.clone();
         }
-        let body = encode_page_body(page);
+        let body = (self.encode)(page);
         let mut bytes: usize = pages.iter().map(|encoded| encoded.body.len()).sum();
         while pages.len() >= MAX_PAGES || (bytes + body.len() > MAX_BYTES && !pages.is_empty()) {
             bytes -= pages.pop_back().map_or(0, |oldest| oldest.body.len());
@@ -57,7 +64,7 @@ impl PageCache {
 
     /// Gives the memory back.
     pub(crate) fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = VecDeque::new();
+        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = VecDeque::new();
     }
 }
 
@@ -66,6 +73,7 @@ mod tests {
     use std::sync::Arc;
 
     use livestore_traits::PageInfo;
+    use livestore_wire::encode_page_body;
 
     use super::*;
 
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn readers_share_a_page_whatever_follows_it_for_them() {
-        let pages = PageCache::default();
+        let pages = PageCache::new(encode_page_body);
         let first = pages.body(&page(3, b"t", PageInfo::CaughtUp));
         let second = pages.body(&page(3, b"t", PageInfo::More { remaining: None }));
         assert_eq!(first.as_ptr(), second.as_ptr());
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn another_history_is_another_page() {
-        let pages = PageCache::default();
+        let pages = PageCache::new(encode_page_body);
         let first = pages.body(&page(3, b"t", PageInfo::CaughtUp));
         let second = pages.body(&page(3, b"u", PageInfo::CaughtUp));
         assert_ne!(first, second);
@@ -92,12 +100,12 @@ mod tests {
 
     #[test]
     fn only_the_last_few_are_kept() {
-        let pages = PageCache::default();
+        let pages = PageCache::new(encode_page_body);
         let first = pages.body(&page(0, b"t", PageInfo::CaughtUp));
         for after in 1..=MAX_PAGES {
             pages.body(&page(after as u64, b"t", PageInfo::CaughtUp));
         }
-        assert_eq!(pages.0.lock().unwrap().len(), MAX_PAGES);
+        assert_eq!(pages.pages.lock().unwrap().len(), MAX_PAGES);
         assert_ne!(first.as_ptr(), pages.body(&page(0, b"t", PageInfo::CaughtUp)).as_ptr());
     }
 }

@@ -7,13 +7,15 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Body;
 use hyper_util::rt::TokioIo;
 use livestore_traits::BoxError;
-use livestore_wire::{Encoding, Endpoint, PathError, PullQuery, RequestErrorForm, StoreForm};
-use tokio_websockets::ServerBuilder;
+use livestore_wire::livestore::{SyncQuery, Transport};
+use livestore_wire::{Endpoint, PathError, PullQuery, RequestErrorForm, SUBPROTOCOL, StoreForm};
+use tokio_websockets::{ServerBuilder, WebSocketStream};
 
 use crate::SERVER;
 use crate::http::{self as plain, Refusal};
-use crate::hub::Store;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Phase, Running};
+use crate::limits::ServerLimits;
+use crate::livestore;
 use crate::service::{Shared, SyncBody};
 use crate::ws::{Handshake, Session};
 
@@ -27,39 +29,78 @@ where
 {
     // A shutdown waits for this request.
     let running = shared.lifecycle.enter();
-    let encoding = plain::encoding_of(request.headers());
-    if request.uri().path() == "/health" {
-        return plain::health(running.phase());
+    if let Some(response) = shared.cors.preflight(&request) {
+        return response;
     }
-    match route(shared, request, encoding).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.answer(),
-    }
+    let cors = shared.cors.headers(request.headers());
+    let query = request.uri().query().and_then(SyncQuery::parse);
+    let answer = match query {
+        Some(Ok(query)) => livestore_client(shared, request, query).await,
+        Some(Err(_)) => Ok(plain::text(StatusCode::BAD_REQUEST, "Invalid path")),
+        None if request.uri().path() == "/health" => Ok(plain::health(running.phase())),
+        None => route(shared, request).await,
+    };
+    let mut response = answer.unwrap_or_else(Refusal::answer);
+    cors.apply(response.headers_mut());
+    response
 }
 
-async fn route<B>(
+/// Answers a client that speaks LiveStore's own protocol, whatever the path.
+async fn livestore_client<B>(
     shared: &Arc<Shared>,
     request: Request<B>,
-    encoding: Encoding,
+    query: SyncQuery,
 ) -> Result<Response<SyncBody>, Refusal>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    refuse_if_draining(shared)?;
+    // As below: whether the request may have the store is to be decided on this line, from its head and the query.
+    match query.transport {
+        Transport::Ws => {
+            let handshake = Handshake::check(&request, None)?;
+            let store = shared.hub.open(&query.store).await?;
+            upgrade(shared, request, &handshake, move |socket, limits, running| {
+                livestore::Session::new(socket, store, limits).run(running)
+            })
+        }
+        Transport::Http => {
+            let body = plain::read_body(request.into_body(), &shared.limits).await?;
+            Ok(livestore::post(shared.hub.open(&query.store).await?, &body).await)
+        }
+    }
+}
+
+fn refuse_if_draining(shared: &Shared) -> Result<(), Refusal> {
+    if shared.lifecycle.phase() == Phase::Serving {
+        Ok(())
+    } else {
+        Err(Refusal::new(RequestErrorForm::Busy, "the server is going away"))
+    }
+}
+
+async fn route<B>(shared: &Arc<Shared>, request: Request<B>) -> Result<Response<SyncBody>, Refusal>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let encoding = plain::encoding_of(request.headers());
     let (store, endpoint) = Endpoint::parse(request.uri().path())?;
     let method = if endpoint == Endpoint::Push { "POST" } else { "GET" };
     if request.method() != method {
         return Err(Refusal::method(method));
     }
-    if shared.lifecycle.phase() != Phase::Serving {
-        return Err(Refusal::new(RequestErrorForm::Busy, "the server is going away"));
-    }
+    refuse_if_draining(shared)?;
     // Every request for a store passes here, and nothing of the store was touched yet: whether the request may have it
     // is to be decided on this line, from the request's head and the store's id.
     match endpoint {
         Endpoint::Sync => {
-            let handshake = Handshake::check(&request)?;
-            upgrade(shared, request, &handshake, shared.hub.open(&store).await?)
+            let handshake = Handshake::check(&request, Some(SUBPROTOCOL))?;
+            let store = shared.hub.open(&store).await?;
+            upgrade(shared, request, &handshake, move |socket, limits, running| {
+                Session::new(socket, store, limits).run(running)
+            })
         }
         Endpoint::Store => {
             let store = shared.hub.open(&store).await?;
@@ -84,13 +125,19 @@ where
     }
 }
 
+/// A connection that has become a WebSocket.
+type UpgradedSocket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+
 /// Answers the handshake; the WebSocket begins once the answer is out.
-fn upgrade<B>(
+fn upgrade<B, F>(
     shared: &Arc<Shared>,
     mut request: Request<B>,
     handshake: &Handshake,
-    store: Store,
-) -> Result<Response<SyncBody>, Refusal> {
+    serve: impl FnOnce(UpgradedSocket, Arc<ServerLimits>, Running) -> F + Send + 'static,
+) -> Result<Response<SyncBody>, Refusal>
+where
+    F: Future<Output = ()> + Send,
+{
     let permit = shared
         .websockets
         .clone()
@@ -108,7 +155,7 @@ fn upgrade<B>(
             .limits(tokio_websockets::Limits::default().max_payload_len(Some(limits.max_frame_bytes)))
             .config(tokio_websockets::Config::default().flush_threshold(FLUSH_THRESHOLD_BYTES))
             .serve(TokioIo::new(upgraded));
-        Session::new(socket, store, limits).run(running).await;
+        serve(socket, limits, running).await;
         drop(permit);
     });
     Ok(handshake.answer(plain::empty()))

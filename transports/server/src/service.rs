@@ -14,6 +14,7 @@ use hyper::body::Body;
 use livestore_traits::{BackendProvider, BoxError};
 use tokio::sync::Semaphore;
 
+use crate::cors::Cors;
 use crate::hub::{Hub, HubLimits};
 use crate::lifecycle::Lifecycle;
 use crate::limits::ServerLimits;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     /// One permit per WebSocket.
     pub(crate) websockets: Arc<Semaphore>,
     pub(crate) has_public_history: bool,
+    pub(crate) cors: Cors,
 }
 
 impl SyncService {
@@ -47,6 +49,7 @@ impl SyncService {
         provider: Box<dyn BackendProvider>,
         limits: ServerLimits,
         has_public_history: bool,
+        cors: Cors,
     ) -> Self {
         let hub_limits = HubLimits {
             max_open_stores: limits.max_open_stores,
@@ -60,6 +63,7 @@ impl SyncService {
                 websockets: Arc::new(Semaphore::new(limits.max_websockets)),
                 limits: Arc::new(limits),
                 has_public_history,
+                cors,
             }),
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn empty() -> SyncBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-fn full(bytes: Bytes) -> SyncBody {
+pub(crate) fn full(bytes: Bytes) -> SyncBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
@@ -38,6 +38,15 @@ pub(crate) fn bytes(status: StatusCode, encoding: Encoding, bytes: Bytes) -> Res
     let mut response = Response::new(full(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// What people read and programs don't.
+pub(crate) fn text(status: StatusCode, message: &'static str) -> Response<SyncBody> {
+    let mut response = Response::new(full(Bytes::from_static(message.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
@@ -137,7 +146,7 @@ impl From<HandshakeError> for Refusal {
     fn from(error: HandshakeError) -> Self {
         let form = match error {
             HandshakeError::NoUpgrade => RequestErrorForm::UpgradeRequired,
-            HandshakeError::NoKey | HandshakeError::Subprotocol => RequestErrorForm::BadRequest,
+            HandshakeError::NoKey | HandshakeError::Subprotocol(_) => RequestErrorForm::BadRequest,
         };
         Self::new(form, error.to_string())
     }

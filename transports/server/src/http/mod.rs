@@ -6,7 +6,7 @@ mod history;
 mod pull;
 mod push;
 
-pub(crate) use answer::{Refusal, empty, encoding_of, health, ok};
+pub(crate) use answer::{Refusal, empty, encoding_of, full, health, ok, text};
 pub(crate) use body::read_body;
 pub(crate) use history::history;
 pub(crate) use pull::pull;

@@ -7,7 +7,6 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
-use livestore_wire::SUBPROTOCOL;
 use sha1_smol::Sha1;
 
 /// From RFC 6455.
@@ -17,6 +16,7 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 #[derive(Debug)]
 pub(crate) struct Handshake {
     accept: String,
+    subprotocol: Option<&'static str>,
 }
 
 /// Why it may not.
@@ -26,12 +26,16 @@ pub(crate) enum HandshakeError {
     NoUpgrade,
     #[error("the handshake has no Sec-WebSocket-Key")]
     NoKey,
-    #[error("no known subprotocol is offered; this server speaks {SUBPROTOCOL}")]
-    Subprotocol,
+    #[error("the subprotocol {0} is not offered, which this server speaks here")]
+    Subprotocol(&'static str),
 }
 
 impl Handshake {
-    pub(crate) fn check<B>(request: &Request<B>) -> Result<Self, HandshakeError> {
+    /// Checks a request; one for a protocol with a name must offer that.
+    pub(crate) fn check<B>(
+        request: &Request<B>,
+        subprotocol: Option<&'static str>,
+    ) -> Result<Self, HandshakeError> {
         let headers = request.headers();
         let is_upgrade = request.method() == Method::GET
             && request.version() == Version::HTTP_11
@@ -42,24 +46,25 @@ impl Handshake {
             return Err(HandshakeError::NoUpgrade);
         }
         let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(HandshakeError::NoKey)?;
-        if !has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-            return Err(HandshakeError::Subprotocol);
+        if let Some(missing) = subprotocol.filter(|name| !has_token(headers, &SEC_WEBSOCKET_PROTOCOL, name)) {
+            return Err(HandshakeError::Subprotocol(missing));
         }
         let mut digest = Sha1::from(key.as_bytes());
         digest.update(GUID);
-        Ok(Self { accept: STANDARD.encode(digest.digest().bytes()) })
+        Ok(Self { accept: STANDARD.encode(digest.digest().bytes()), subprotocol })
     }
 
     /// The answer that switches protocols.
     pub(crate) fn answer<B>(&self, body: B) -> Response<B> {
-        Response::builder()
+        let mut answer = Response::builder()
             .status(StatusCode::SWITCHING_PROTOCOLS)
             .header(CONNECTION, "upgrade")
             .header(UPGRADE, "websocket")
-            .header(SEC_WEBSOCKET_ACCEPT, &self.accept)
-            .header(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
-            .body(body)
-            .expect("base64 and constants are valid header values")
+            .header(SEC_WEBSOCKET_ACCEPT, &self.accept);
+        if let Some(subprotocol) = self.subprotocol {
+            answer = answer.header(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        answer.body(body).expect("base64 and constants are valid header values")
     }
 }
 
@@ -75,6 +80,8 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use livestore_wire::SUBPROTOCOL;
+
     use super::*;
 
     fn request() -> http::request::Builder {
@@ -88,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_key_is_answered_as_in_rfc_6455() {
-        let handshake = Handshake::check(&request().body(()).unwrap()).unwrap();
+        let handshake = Handshake::check(&request().body(()).unwrap(), Some(SUBPROTOCOL)).unwrap();
         assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(handshake.answer(()).headers()["sec-websocket-protocol"], "livestore.v1");
     }
@@ -100,18 +107,24 @@ mod tests {
             ("upgrade", HandshakeError::NoUpgrade),
             ("sec-websocket-version", HandshakeError::NoUpgrade),
             ("sec-websocket-key", HandshakeError::NoKey),
-            ("sec-websocket-protocol", HandshakeError::Subprotocol),
+            ("sec-websocket-protocol", HandshakeError::Subprotocol(SUBPROTOCOL)),
         ] {
             let mut request = request().body(()).unwrap();
             request.headers_mut().remove(header);
-            assert_eq!(Handshake::check(&request).unwrap_err(), error, "without {header}");
+            assert_eq!(Handshake::check(&request, Some(SUBPROTOCOL)).unwrap_err(), error, "without {header}");
         }
         let unknown = request().body(()).unwrap();
         let (mut parts, ()) = unknown.into_parts();
         parts.headers.insert("sec-websocket-protocol", "livestore.v9".parse().unwrap());
         assert_eq!(
-            Handshake::check(&Request::from_parts(parts, ())).unwrap_err(),
-            HandshakeError::Subprotocol
+            Handshake::check(&Request::from_parts(parts, ()), Some(SUBPROTOCOL)).unwrap_err(),
+            HandshakeError::Subprotocol(SUBPROTOCOL)
         );
+    }
+
+    #[test]
+    fn a_protocol_without_a_name_ignores_what_is_offered() {
+        let handshake = Handshake::check(&request().body(()).unwrap(), None).unwrap();
+        assert!(!handshake.answer(()).headers().contains_key("sec-websocket-protocol"));
     }
 }

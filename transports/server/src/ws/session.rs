@@ -9,37 +9,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, poll_fn};
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, StreamExt};
 use livestore_traits::{Pull, PullError, PullMode, PullPage, Push, PushAck, PushError};
 use livestore_wire::{ClientFrame, Encoding, PullErrorForm, PushErrorForm, ServerFrame, StoreForm};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_websockets::{CloseCode, Error, Message, WebSocketStream};
+use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
-use super::closing::{self, Closing};
+use super::{Closing, Conversation, MESSAGES_PER_TURN, Socket, close, serve};
 use crate::SERVER;
 use crate::admission;
 use crate::hub::Store;
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
 
-/// How many messages are read before what is ready is answered.
-const MESSAGES_PER_TURN: usize = 32;
-/// A timer of no length would spin.
-const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
-
 pub(crate) struct Session<S> {
-    socket: WebSocketStream<S>,
+    socket: Socket<S>,
     store: Store,
     limits: Arc<ServerLimits>,
     pushes: FuturesUnordered<BoxFuture<'static, (u64, Result<PushAck, PushError>)>>,
     pulls: Vec<RunningPull>,
-    /// When the peer last said anything.
-    heard_at: Instant,
-    /// Since when the socket takes nothing, if so.
-    blocked_since: Option<Instant>,
     /// The server is going away: nothing new is begun.
     is_draining: bool,
 }
@@ -54,13 +45,11 @@ struct RunningPull {
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(crate) fn new(socket: WebSocketStream<S>, store: Store, limits: Arc<ServerLimits>) -> Self {
         Self {
-            socket,
+            socket: Socket::new(socket, limits.clone()),
             store,
             limits,
             pushes: FuturesUnordered::new(),
             pulls: Vec::new(),
-            heard_at: Instant::now(),
-            blocked_since: None,
             is_draining: false,
         }
     }
@@ -72,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             capabilities: self.store.capabilities().into(),
         });
         let closing = match self.feed(&hello) {
-            Ok(()) => self.serve(&mut running).await,
+            Ok(()) => serve(&mut self, &mut running).await,
             Err(closing) => closing,
         };
         tracing::debug!(?closing, "a websocket ends");
@@ -80,96 +69,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Self { socket, store, pushes, pulls, .. } = self;
         drop((pushes, pulls, store));
         tokio::select! {
-            () = closing::close(socket, closing) => {}
+            () = close(socket.into_inner(), closing) => {}
             () = running.reached(Phase::Stopped) => {}
-        }
-    }
-
-    async fn serve(&mut self, running: &mut Running) -> Closing {
-        // Looking twice per bound ends a connection at most half as late again, and costs an idle one next to nothing.
-        let bound = self.limits.idle_timeout.min(self.limits.write_timeout);
-        let mut checks = tokio::time::interval((bound / 2).max(MIN_CHECK_INTERVAL));
-        loop {
-            let next_phase = if self.is_draining { Phase::Stopped } else { Phase::Draining };
-            tokio::select! {
-                biased;
-                () = running.reached(next_phase) => {
-                    if running.phase() == Phase::Stopped {
-                        return Closing::Dead;
-                    }
-                    self.is_draining = true;
-                    self.pulls.clear();
-                }
-                closing = poll_fn(|cx| self.poll_turn(cx)) => return closing,
-                now = checks.tick() => {
-                    if let Some(closing) = self.check_times(now) {
-                        return closing;
-                    }
-                }
-            }
-        }
-    }
-
-    fn check_times(&self, now: Instant) -> Option<Closing> {
-        if self.blocked_since.is_some_and(|since| now.duration_since(since) >= self.limits.write_timeout) {
-            return Some(Closing::Dead);
-        }
-        let is_idle = now.saturating_duration_since(self.heard_at) >= self.limits.idle_timeout;
-        is_idle.then(|| Closing::with(CloseCode::POLICY_VIOLATION, "nothing was heard for too long"))
-    }
-
-    /// Works until there is nothing to do for now; ready when the connection is to end.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
-        loop {
-            match self.poll_once(cx) {
-                Ok(true) => {}
-                Ok(false) if self.is_draining && self.pushes.is_empty() => {
-                    return Poll::Ready(Closing::with(CloseCode::GOING_AWAY, "the server is going away"));
-                }
-                Ok(false) => return Poll::Pending,
-                Err(closing) => return Poll::Ready(closing),
-            }
-        }
-    }
-
-    /// One turn. Whether there may be more to do at once.
-    fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, Closing> {
-        if self.poll_room(cx)?.is_pending() {
-            return Ok(false);
-        }
-        let mut more = self.read(cx)?;
-        more |= self.answer_pushes(cx)?;
-        more |= self.send_pages(cx)?;
-        let flushed = self.socket.poll_flush_unpin(cx)?;
-        self.note_blocked(flushed.is_pending());
-        Ok(more)
-    }
-
-    /// Ready while the socket's queue is short.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Closing> {
-        let room = self.socket.poll_ready_unpin(cx)?;
-        if room.is_pending() {
-            self.note_blocked(true);
-        }
-        Ok(room)
-    }
-
-    fn note_blocked(&mut self, is_blocked: bool) {
-        if is_blocked {
-            self.blocked_since.get_or_insert_with(Instant::now);
-        } else {
-            self.blocked_since = None;
         }
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closing> {
         for _ in 0..MESSAGES_PER_TURN {
-            let message = match self.socket.poll_next_unpin(cx) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Some(message)) => message?,
-                Poll::Ready(None) => return Err(Closing::Dead),
-            };
-            self.heard_at = Instant::now();
+            let Poll::Ready(message) = self.socket.poll_message(cx)? else { return Ok(false) };
             if message.is_binary() {
                 let frame = Encoding::Postcard
                     .decode(message.as_payload())
@@ -178,7 +85,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             } else if message.is_text() {
                 return Err(Closing::with(CloseCode::UNSUPPORTED_DATA, "this protocol has no text messages"));
             }
-            // The socket answers pings and closes by itself.
         }
         Ok(true)
     }
@@ -256,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut more = false;
         let mut index = 0;
         while index < self.pulls.len() {
-            if self.poll_room(cx)?.is_pending() {
+            if self.socket.poll_room(cx)?.is_pending() {
                 return Ok(more);
             }
             match self.pulls[index].poll_page(cx) {
@@ -282,13 +188,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         pull.credit -= i64::try_from(body.len()).unwrap_or(i64::MAX);
         let head = ServerFrame::Page { id: pull.id, head: page.info.into() };
         self.feed(&head)?;
-        self.socket.start_send_unpin(Message::binary(body))?;
-        Ok(())
+        self.socket.send(Message::binary(body))
     }
 
     fn feed(&mut self, frame: &ServerFrame) -> Result<(), Closing> {
-        self.socket.start_send_unpin(Message::binary(Encoding::Postcard.encode(frame)))?;
-        Ok(())
+        self.socket.send(Message::binary(Encoding::Postcard.encode(frame)))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation for Session<S> {
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, Closing> {
+        if self.socket.poll_room(cx)?.is_pending() {
+            return Ok(false);
+        }
+        let mut more = self.read(cx)?;
+        more |= self.answer_pushes(cx)?;
+        more |= self.send_pages(cx)?;
+        self.socket.flush(cx)?;
+        Ok(more)
+    }
+
+    fn drain(&mut self) {
+        self.is_draining = true;
+        self.pulls.clear();
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_draining && self.pushes.is_empty()
+    }
+
+    fn check_times(&self, now: Instant) -> Option<Closing> {
+        self.socket.check_times(now)
+    }
+
+    fn shortest_bound(&self) -> Duration {
+        self.socket.shortest_bound()
     }
 }
 
@@ -314,14 +248,4 @@ fn ended(error: PullError) -> PullErrorForm {
         tracing::error!(backend, error = source, "a pull failed");
     }
     error.into()
-}
-
-impl From<Error> for Closing {
-    fn from(error: Error) -> Self {
-        match error {
-            // The socket has queued a close frame that says why.
-            Error::Protocol(_) | Error::PayloadTooLong { .. } => Self::Queued,
-            _ => Self::Dead,
-        }
-    }
 }

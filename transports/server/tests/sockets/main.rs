@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod clients;
+mod livestore;
 mod serving;
 mod support;

@@ -1,0 +1,47 @@
+//! A push as this protocol wants it.
+
+use std::sync::Arc;
+
+use livestore_traits::{Limits, Push, PushError, SyncBackend};
+use livestore_wire::livestore::RpcError;
+
+use super::pull::{identify, mismatch};
+
+/// Appends a batch.
+///
+/// Unlike native clients' args, these are taken as they are: they come out of `JSON.stringify`, which writes large
+/// numbers in digits that no double holds, and are read by `JSON.parse`, which does not mind.
+pub(super) async fn push(backend: Arc<dyn SyncBackend>, push: Push, limits: Limits) -> Result<(), RpcError> {
+    let parent = push.parent;
+    let received = push.backend_id.clone();
+    let outcome = match push.check_limits(&limits) {
+        Ok(()) => backend.push(push).await,
+        Err(error) => Err(error),
+    };
+    let Err(error) = outcome else { return Ok(()) };
+    match (&error, received) {
+        (PushError::UpstreamAhead { head, .. }, _) => {
+            return Err(RpcError::ServerAhead { minimum_expected_num: head.0, provided_num: parent.0 });
+        }
+        (PushError::Diverged(_), Some(received)) => {
+            if let Ok(expected) = identify(&backend).await {
+                return Err(mismatch(&expected, &received));
+            }
+        }
+        (PushError::Backend { backend, source }, _) => {
+            tracing::error!(backend, error = source, "a push failed");
+        }
+        _ => {}
+    }
+    Err(RpcError::unknown(kind(&error), error.to_string()))
+}
+
+/// What to call an error that this protocol has no name for.
+const fn kind(error: &PushError) -> &'static str {
+    match error {
+        PushError::TooLarge { .. } | PushError::Rejected(_) => "RejectedError",
+        PushError::Invalid(_) => "InvalidBatchError",
+        PushError::Unauthorized(_) => "UnauthorizedError",
+        _ => "UnavailableError",
+    }
+}

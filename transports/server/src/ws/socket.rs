@@ -1,0 +1,95 @@
+//! A WebSocket that is read and written in turns, and watched: whether the peer says anything, whether it takes anything.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_websockets::{CloseCode, Error, Message, WebSocketStream};
+
+use super::closing::Closing;
+use crate::limits::ServerLimits;
+
+pub(crate) struct Socket<S> {
+    inner: WebSocketStream<S>,
+    limits: Arc<ServerLimits>,
+    /// When the peer last said anything.
+    heard_at: Instant,
+    /// Since when the socket takes nothing, if so.
+    blocked_since: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(crate) fn new(inner: WebSocketStream<S>, limits: Arc<ServerLimits>) -> Self {
+        Self { inner, limits, heard_at: Instant::now(), blocked_since: None }
+    }
+
+    pub(crate) fn into_inner(self) -> WebSocketStream<S> {
+        self.inner
+    }
+
+    /// The shortest time after which the socket wants to be checked.
+    pub(crate) fn shortest_bound(&self) -> Duration {
+        self.limits.idle_timeout.min(self.limits.write_timeout)
+    }
+
+    /// Whether the peer has been silent or deaf for too long.
+    pub(crate) fn check_times(&self, now: Instant) -> Option<Closing> {
+        if self.blocked_since.is_some_and(|since| now.duration_since(since) >= self.limits.write_timeout) {
+            return Some(Closing::Dead);
+        }
+        let is_idle = now.saturating_duration_since(self.heard_at) >= self.limits.idle_timeout;
+        is_idle.then(|| Closing::with(CloseCode::POLICY_VIOLATION, "nothing was heard for too long"))
+    }
+
+    /// Ready while the socket's queue is short.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Closing> {
+        let room = self.inner.poll_ready_unpin(cx)?;
+        if room.is_pending() {
+            self.note_blocked(true);
+        }
+        Ok(room)
+    }
+
+    /// The next message, if there is one. The socket answers pings and closes by itself.
+    pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>) -> Result<Poll<Message>, Closing> {
+        match self.inner.poll_next_unpin(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Some(message)) => {
+                self.heard_at = Instant::now();
+                Ok(Poll::Ready(message?))
+            }
+            Poll::Ready(None) => Err(Closing::Dead),
+        }
+    }
+
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), Closing> {
+        Ok(self.inner.start_send_unpin(message)?)
+    }
+
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Closing> {
+        let flushed = self.inner.poll_flush_unpin(cx)?;
+        self.note_blocked(flushed.is_pending());
+        Ok(())
+    }
+
+    fn note_blocked(&mut self, is_blocked: bool) {
+        if is_blocked {
+            self.blocked_since.get_or_insert_with(Instant::now);
+        } else {
+            self.blocked_since = None;
+        }
+    }
+}
+
+impl From<Error> for Closing {
+    fn from(error: Error) -> Self {
+        match error {
+            // The socket has queued a close frame that says why.
+            Error::Protocol(_) | Error::PayloadTooLong { .. } => Self::Queued,
+            _ => Self::Dead,
+        }
+    }
+}
