@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use livestore_server::Server;
+use livestore_server::{Cors, Server};
 
 use crate::data::{self, StoreKind};
 use crate::error::CommandError;
@@ -27,6 +27,8 @@ use opened::Data;
 use outage::{IsClosed, Noticing, Outages};
 use signals::Signals;
 
+/// Stands for pages of every origin.
+const ANY_ORIGIN: &str = "*";
 /// The first pause between two tries to open the data again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_REOPEN_PAUSE: Duration = Duration::from_secs(60);
@@ -56,6 +58,10 @@ pub(crate) struct ServeArgs {
     /// Let shared caches keep pages of history. Only where anybody may read every store.
     #[arg(long)]
     public_history: bool,
+    /// Let pages of this origin, such as https://app.example, use the server over HTTP; "*" for pages of every origin.
+    /// May be given several times. WebSockets are not restricted by browsers.
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = parse_origin)]
+    allow_origins: Vec<String>,
     #[command(flatten)]
     limits: ServeLimits,
     #[command(flatten)]
@@ -64,6 +70,29 @@ pub(crate) struct ServeArgs {
     redb: RedbOptions,
     #[command(flatten)]
     sqlite: SqliteOptions,
+}
+
+impl ServeArgs {
+    fn cors(&self) -> Cors {
+        if self.allow_origins.is_empty() {
+            Cors::none()
+        } else if self.allow_origins.iter().any(|origin| origin == ANY_ORIGIN) {
+            Cors::any()
+        } else {
+            Cors::origins(self.allow_origins.iter().cloned())
+        }
+    }
+}
+
+/// Checks an origin as browsers write it: scheme and host, perhaps a port, nothing behind them.
+fn parse_origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ']));
+    if text == ANY_ORIGIN || is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err("an origin is written as https://app.example or http://localhost:5173, without a slash at the end".to_owned())
+    }
 }
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), CommandError> {
@@ -139,7 +168,8 @@ impl Running {
     ) -> Result<Self, CommandError> {
         let builder = Server::builder(Noticing::new(data.provider, outages.clone(), data.is_closed.clone()))
             .limits(args.limits.limits())
-            .public_history(args.public_history);
+            .public_history(args.public_history)
+            .cors(args.cors());
         let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let server = listener.and_then(|listener| builder.listen(listener));
         let server = server.map_err(|error| listen_failed(&args.listen, error))?;

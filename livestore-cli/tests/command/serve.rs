@@ -133,3 +133,26 @@ fn it_tells_its_version_and_its_options() {
         assert!(help.contains(option), "{option} is not in the help");
     }
 }
+
+/// A LiveStore client posts `{ … }` to any path with its store in the query, from a page of another origin.
+#[test]
+fn livestore_clients_of_allowed_origins_are_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--allow-origin", "https://app.example"]);
+    assert_eq!(server.push("notes", 0, "one").0, 200);
+    let body = r#"{"_tag":"Request","id":"1","tag":"SyncHttpRpc.Pull","payload":{"storeId":"notes","cursor":{"_tag":"None"}},"headers":[]}"#;
+    let mut stream = connect(server.addr).unwrap();
+    write!(
+        stream,
+        "POST /any/path?storeId=notes&transport=http HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.to_lowercase().contains("access-control-allow-origin: https://app.example"), "{answer}");
+    assert!(answer.contains(r#""_tag":"Chunk""#) && answer.contains("SyncMessage.SyncMetadata"), "{answer}");
+    assert_eq!(server.stop().status.code(), Some(0));
+}
