@@ -58,7 +58,7 @@ pub(crate) struct ServeArgs {
     /// Let shared caches keep pages of history. Only where anybody may read every store.
     #[arg(long)]
     public_history: bool,
-    /// Let pages of this origin, such as https://app.example, use the server over HTTP; "*" for pages of every origin.
+    /// Let pages of this origin, such as `https://app.example`, use the server over HTTP; `*` for pages of every origin.
     /// May be given several times. WebSockets are not restricted by browsers.
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = parse_origin)]
     allow_origins: Vec<String>,
