@@ -37,6 +37,15 @@ pub(crate) struct Database {
     checkpoint_pages: Cell<u32>,
 }
 
+/// What becomes of a state's file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FileUse {
+    /// It is opened again, also after a crash.
+    Kept,
+    /// It is removed with the state, so nothing is spent on surviving a crash.
+    Scratch,
+}
+
 impl Database {
     /// A state in memory, empty.
     pub(crate) fn in_memory(schema: SqliteSchema) -> Result<Self, MaterializeError> {
@@ -47,14 +56,15 @@ impl Database {
     }
 
     /// The state in the file at `path`; a new one if there is none, or if the file was made by other definitions.
-    pub(crate) fn open(path: &Path, schema: SqliteSchema) -> Result<Self, MaterializeError> {
-        Self::open_file(path, schema).map_err(|error| with_context(error, &path.display().to_string()))
+    pub(crate) fn open(path: &Path, schema: SqliteSchema, use_of: FileUse) -> Result<Self, MaterializeError> {
+        Self::open_file(path, schema, use_of)
+            .map_err(|error| with_context(error, &path.display().to_string()))
     }
 
-    fn open_file(path: &Path, schema: SqliteSchema) -> Result<Self, MaterializeError> {
+    fn open_file(path: &Path, schema: SqliteSchema, use_of: FileUse) -> Result<Self, MaterializeError> {
         let mut database = Self::new(Connection::open(path).map_err(storage)?, schema)?;
         let is_new = database.check_owner()?;
-        database.configure_file().map_err(storage)?;
+        database.configure_file(use_of).map_err(storage)?;
         if is_new || !database.is_of_these_definitions()? {
             database.clear()?;
         }
@@ -104,9 +114,13 @@ impl Database {
         }
     }
 
-    fn configure_file(&self) -> Result<(), Error> {
-        self.connection.pragma_update(None, "journal_mode", "WAL")?;
-        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+    fn configure_file(&self, use_of: FileUse) -> Result<(), Error> {
+        let (journal, synchronous) = match use_of {
+            FileUse::Kept => ("WAL", "NORMAL"),
+            FileUse::Scratch => ("MEMORY", "OFF"),
+        };
+        self.connection.pragma_update(None, "journal_mode", journal)?;
+        self.connection.pragma_update(None, "synchronous", synchronous)?;
         self.connection.pragma_update(None, "cache_size", -16_384)?;
         self.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
     }

@@ -9,7 +9,7 @@ use livestore_traits::{
     Applied, MaterializeBatch, MaterializeError, Materializer, Quarantined, SeqNum, Snapshot,
 };
 
-use crate::database::{Database, stored_definitions};
+use crate::database::{Database, FileUse, stored_definitions};
 use crate::guard::Mode;
 use crate::ledger::{Heads, Ledger};
 use crate::schema::SqliteSchema;
@@ -68,7 +68,7 @@ impl SqliteOptions {
         path: impl AsRef<Path>,
         schema: SqliteSchema,
     ) -> Result<SqliteMaterializer, MaterializeError> {
-        SqliteMaterializer::new(Database::open(path.as_ref(), schema)?, self, None)
+        SqliteMaterializer::new(Database::open(path.as_ref(), schema, FileUse::Kept)?, self, None)
     }
 
     /// An empty state in memory.
@@ -249,7 +249,7 @@ impl Materializer for SqliteMaterializer {
             None => options.in_memory(schema)?,
             Some(directory) => {
                 let file = TemporaryFile::new(directory);
-                Self::new(Database::open(&file.0, schema)?, options, Some(file))?
+                Self::new(Database::open(&file.0, schema, FileUse::Scratch)?, options, Some(file))?
             }
         };
         Ok(Box::new(fork))

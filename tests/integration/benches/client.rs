@@ -21,7 +21,7 @@ use livestore_traits::{
 use livestore_transport_ws::{WsBackend, WsConfig};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 /// About 200 bytes as JSON, like the events of the ceilings.
 #[derive(Serialize, Deserialize)]
@@ -100,7 +100,8 @@ fn fill(dir: &Path, count: u64) {
 }
 
 fn commit(criterion: &mut Criterion) {
-    let runtime = Runtime::new().expect("a runtime");
+    // As a program would run it that waits for its own commits: its sessions live on its own thread.
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("commit");
     for (name, in_files) in [("state in memory", false), ("state in a file", true)] {
         let dir = TempDir::new().expect("a directory");
