@@ -68,7 +68,9 @@
 //!
 //! [`ServerLimits`] names all of them. Past one, a peer gets a typed error, has to wait, or is closed.
 
+mod access;
 mod admission;
+mod authorizer;
 mod cors;
 mod http;
 mod hub;
@@ -81,9 +83,13 @@ mod router;
 mod service;
 mod ws;
 
+pub use authorizer::{
+    AccessDenied, AccessRequest, AllowAll, Authorizer, PeerAddr, Principal, PushDenied, Rights,
+};
 pub use cors::Cors;
 pub use limits::ServerLimits;
 pub use listener::{Server, ServerBuilder};
+pub use livestore_wire::SyncPayload;
 pub use service::{SyncBody, SyncService};
 
 /// How this server names itself to its clients.

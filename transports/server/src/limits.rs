@@ -21,6 +21,8 @@ pub struct ServerLimits {
     pub max_pulls_per_connection: usize,
     /// How long an HTTP connection may take to send the head of a request, and how long it may stay idle before one.
     pub header_timeout: Duration,
+    /// How long the [`Authorizer`](crate::Authorizer) may take for an answer. Beyond it, 503.
+    pub authorize_timeout: Duration,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
     /// How long a LiveStore client may ping over a new WebSocket before it pulls. One that forgot to pull is healed by
@@ -48,6 +50,8 @@ impl ServerLimits {
         max_pushes_per_connection: 64,
         max_pulls_per_connection: 16,
         header_timeout: Duration::from_secs(30),
+        // Clients give a handshake 10 seconds in all.
+        authorize_timeout: Duration::from_secs(5),
         body_timeout: Duration::from_secs(30),
         first_pull_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),

@@ -1,17 +1,23 @@
 //! The server's own listener.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use livestore_traits::BackendProvider;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::Semaphore;
 
+use crate::access::Guard;
+use crate::authorizer::{AllowAll, Authorizer, PeerAddr};
 use crate::cors::Cors;
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
@@ -23,10 +29,10 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Prepares a server.
-#[derive(Debug)]
 pub struct ServerBuilder {
     provider: Box<dyn BackendProvider>,
     limits: ServerLimits,
+    authorizer: Box<dyn Authorizer>,
     has_public_history: bool,
     cors: Cors,
 }
@@ -39,7 +45,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets shared caches keep pages of history, because anybody may read every store.
+    /// Asks `authorizer` who may do what. By default everybody may do everything.
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: impl Authorizer) -> Self {
+        self.authorizer = Box::new(authorizer);
+        self
+    }
+
+    /// Lets shared caches keep pages of history, because anybody may read every store. What they hold is given out without
+    /// asking the authorizer.
     #[must_use]
     pub const fn public_history(mut self, is_public: bool) -> Self {
         self.has_public_history = is_public;
@@ -56,7 +70,8 @@ impl ServerBuilder {
     /// The server as a service, to be mounted into another one.
     #[must_use]
     pub fn into_service(self) -> SyncService {
-        SyncService::new(self.provider, self.limits, self.has_public_history, self.cors)
+        let guard = Guard::new(self.authorizer, self.limits.authorize_timeout);
+        SyncService::new(self.provider, self.limits, guard, self.has_public_history, self.cors)
     }
 
     /// Listens on `addr` and serves.
@@ -81,6 +96,17 @@ impl ServerBuilder {
     }
 }
 
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("provider", &self.provider)
+            .field("limits", &self.limits)
+            .field("has_public_history", &self.has_public_history)
+            .field("cors", &self.cors)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A server that listens. Dropping it stops it without draining.
 #[derive(Debug)]
 pub struct Server {
@@ -95,6 +121,7 @@ impl Server {
         ServerBuilder {
             provider: Box::new(provider),
             limits: ServerLimits::DEFAULT,
+            authorizer: Box::new(AllowAll),
             has_public_history: false,
             cors: Cors::none(),
         }
@@ -139,8 +166,8 @@ async fn accept(
             accepted = listener.accept() => accepted,
             () = running.reached(Phase::Draining) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -152,20 +179,25 @@ async fn accept(
         let service = service.clone();
         let running = running.clone();
         tokio::spawn(async move {
-            serve(stream, service, running).await;
+            serve(stream, PeerAddr(peer), service, running).await;
             drop(permit);
         });
     }
 }
 
-async fn serve(stream: TcpStream, service: SyncService, mut running: Running) {
+async fn serve(stream: TcpStream, peer: PeerAddr, service: SyncService, mut running: Running) {
     // Answers are small and written whole; a delayed one only waits.
     let _ = stream.set_nodelay(true);
+    let header_timeout = service.shared.limits.header_timeout;
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(service.shared.limits.header_timeout)
+        .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut waiting_for = Phase::Draining;

@@ -14,6 +14,7 @@ use hyper::body::Body;
 use livestore_traits::{BackendProvider, BoxError};
 use tokio::sync::Semaphore;
 
+use crate::access::Guard;
 use crate::cors::Cors;
 use crate::hub::{Hub, HubLimits};
 use crate::lifecycle::Lifecycle;
@@ -37,6 +38,7 @@ pub struct SyncService {
 pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) limits: Arc<ServerLimits>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) lifecycle: Lifecycle,
     /// One permit per WebSocket.
     pub(crate) websockets: Arc<Semaphore>,
@@ -48,6 +50,7 @@ impl SyncService {
     pub(crate) fn new(
         provider: Box<dyn BackendProvider>,
         limits: ServerLimits,
+        guard: Guard,
         has_public_history: bool,
         cors: Cors,
     ) -> Self {
@@ -59,6 +62,7 @@ impl SyncService {
         Self {
             shared: Arc::new(Shared {
                 hub: Hub::new(provider, hub_limits),
+                guard: Arc::new(guard),
                 lifecycle: Lifecycle::new(),
                 websockets: Arc::new(Semaphore::new(limits.max_websockets)),
                 limits: Arc::new(limits),
