@@ -1,7 +1,9 @@
 //! Bytes as base64url where people read, as they are elsewhere. For `#[serde(with)]` on optional fields.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes as text that fits a URL and a JSON string.
@@ -12,6 +14,13 @@ pub(crate) fn to_text(bytes: &[u8]) -> String {
 /// The bytes that [`to_text`] wrote.
 pub(crate) fn from_text(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// The same, but as other tools may have written it: in the other alphabet, with or without padding.
+pub(crate) fn from_text_or_standard(text: &[u8]) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let alphabet = if text.iter().any(|byte| matches!(byte, b'+' | b'/')) { STANDARD } else { URL_SAFE };
+    GeneralPurpose::new(&alphabet, config).decode(text).ok()
 }
 
 /// A backend's token.

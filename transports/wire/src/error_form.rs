@@ -164,6 +164,10 @@ pub enum RequestErrorForm {
     MethodNotAllowed,
     /// Path, query, headers or body cannot be read.
     BadRequest,
+    /// Credentials are missing, wrong or expired.
+    Unauthenticated,
+    /// Whoever asks may not do that.
+    Forbidden,
     /// The WebSocket handshake asks for something this server does not speak.
     UpgradeRequired,
     /// The body is larger than allowed.

@@ -24,6 +24,9 @@ use crate::{AckForm, PageHead, PullErrorForm, PushErrorForm, PushForm, StoreForm
 /// Names this version of the messages in the WebSocket handshake.
 pub const SUBPROTOCOL: &str = "livestore.v1";
 
+/// The code with which a server closes a WebSocket, of either protocol, whose access has expired.
+pub const CLOSE_UNAUTHORIZED: u16 = 4401;
+
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientFrame {

@@ -33,11 +33,11 @@ pub use codec::{DecodeError, Encoding};
 pub use error_form::{
     ErrorAnswer, PullErrorForm, PushErrorForm, RejectCodeForm, RemoteError, RequestErrorForm,
 };
-pub use frame::{ClientFrame, SUBPROTOCOL, ServerFrame};
+pub use frame::{CLOSE_UNAUTHORIZED, ClientFrame, SUBPROTOCOL, ServerFrame};
 pub use history_form::{HISTORY_PAGE_EVENTS, HistoryForm, HistoryWriter, history_page};
 pub use page_form::{PageForm, PageHead, decode_page_body, encode_page_body};
 pub use path::{Endpoint, PathError, PullQuery, QueryError};
-pub use payload::{InvalidPayload, PayloadSource, SyncPayload};
+pub use payload::{InvalidPayload, PAYLOAD_HEADER, PayloadSource, SyncPayload};
 pub use push_form::{AckForm, PushForm};
 pub use store_form::{CapabilitiesForm, StoreForm};
 pub use url::{InvalidUrl, StoreUrl};
