@@ -32,6 +32,13 @@ pub trait LeaderElection: Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Cancel safe.
     async fn try_acquire(&self) -> Result<Option<Box<dyn Leadership>>, LeaderError>;
+
+    /// Who leads at the moment, in words for people; `None` if nobody does or it is not known. By the time this returns
+    /// it may be somebody else.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    fn led_by(&self) -> Result<Option<String>, LeaderError>;
 }
 
 /// Being the leader. Dropping it gives leadership up.
@@ -78,6 +85,9 @@ macro_rules! forward_leader_election {
             }
             async fn try_acquire(&self) -> Result<Option<Box<dyn Leadership>>, LeaderError> {
                 (**self).try_acquire().await
+            }
+            fn led_by(&self) -> Result<Option<String>, LeaderError> {
+                (**self).led_by()
             }
         }
     };

@@ -10,6 +10,7 @@
 //! | the one total order, or a way to it | [`SyncBackend`] | async |
 //! | who may write the log | [`LeaderElection`] | async |
 //! | a session's way to its leader | [`LeaderLink`] | async |
+//! | where processes find the one that leads | [`Rendezvous`] | async |
 //!
 //! Numbers print in the notation used throughout: `e3` is the third synced event, `e3.1` the first client-only event
 //! after it, `e3r2` the version of `e3` written in rebase generation 2.
@@ -21,10 +22,12 @@ mod event;
 mod eventlog;
 mod ids;
 mod leader;
+mod leader_status;
 mod limits;
 mod link;
 mod materializer;
 mod provider;
+mod rendezvous;
 mod seq;
 mod sync_backend;
 mod typed;
@@ -39,16 +42,18 @@ pub use eventlog::{
 };
 pub use ids::{BackendId, ClientId, ClientSecret, EventName, InvalidId, SessionId, StoreId};
 pub use leader::{LeaderElection, LeaderError, Leadership, LostLeadership};
+pub use leader_status::{AttachedSession, LeaderStatus, SyncActivity};
 pub use limits::{Limits, ReadLimit};
 pub use link::{
-    Attach, Attached, Attachment, LeaderItem, LeaderLink, LinkError, SessionMessage, SessionPayload,
-    SessionPush, SessionSender, SessionSnapshot,
+    Attach, Attached, Attachment, LeaderItem, LeaderLink, LeaderReport, LinkError, SessionMessage,
+    SessionPayload, SessionPush, SessionSender, SessionSnapshot,
 };
 pub use materializer::{
-    Applied, EventContext, MaterializeBatch, MaterializeError, Materializer, OnFailure, Quarantined,
-    Snapshot, UnknownEvent,
+    Applied, EventContext, MaterializeBatch, MaterializeError, Materializer, MaterializerSource, OnFailure,
+    Quarantined, Snapshot, UnknownEvent,
 };
 pub use provider::{BackendProvider, ProviderError};
+pub use rendezvous::{OpenRendezvous, Rendezvous};
 pub use seq::{GlobalSeq, ParseSeqError, Position, RebaseGeneration, SeqNum, Term};
 pub use sync_backend::{
     Capabilities, ConnectionStatus, Durability, PullError, Push, PushAck, PushError, RejectCode, Rejection,

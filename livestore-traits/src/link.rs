@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
-use crate::{BoxError, ClientId, Event, GoneCommit, SeqNum, SessionId, Snapshot};
+use crate::{BoxError, ClientId, Event, GoneCommit, LeaderStatus, SeqNum, SessionId, Snapshot};
 
 /// Connects a session with the leader of its client.
 ///
@@ -40,6 +41,34 @@ pub trait LeaderLink: Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Cancel safe.
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError>;
+
+    /// Makes the leader sync now instead of waiting for the next poll or try, and returns its status then.
+    ///
+    /// # Errors
+    /// [`LinkError`] if there is no leader.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; the leader syncs all the same.
+    async fn sync_now(&self) -> Result<LeaderStatus, LinkError>;
+
+    /// The leader's status: the present one first, then each change; states in between may be left out. Ends when the
+    /// leader is gone.
+    ///
+    /// # Errors
+    /// [`LinkError`] if there is no leader.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn reports(&self) -> Result<BoxStream<'static, LeaderReport>, LinkError>;
+}
+
+/// What is heard of a leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaderReport {
+    /// Its status changed.
+    Status(Box<LeaderStatus>),
+    /// Nothing was heard of it for some seconds, though its process still holds the link: it may be stopped.
+    Silent,
 }
 
 /// A state to start from, and what it holds of the session that asked.
@@ -53,7 +82,7 @@ pub struct SessionSnapshot {
 }
 
 /// What a session says when it attaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attach {
     /// The session.
     pub session_id: SessionId,
@@ -61,10 +90,12 @@ pub struct Attach {
     pub cursor: SeqNum,
     /// Its last commit, counted from 1; 0 if it has none.
     pub last_n: u64,
+    /// Which program and process it is in, for people.
+    pub label: Arc<str>,
 }
 
 /// What the leader answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// The client's id, for the session's events.
     pub client_id: ClientId,
@@ -100,7 +131,7 @@ pub trait SessionSender: Debug + Send + Sync + 'static {
 }
 
 /// What a session sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SessionMessage {
     /// Pending events for the leader's log.
     Push(SessionPush),
@@ -116,7 +147,7 @@ pub enum SessionMessage {
 }
 
 /// Pending events of a session, from the first one on, whole units.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionPush {
     /// Names this push; never used again in an attachment.
     pub attempt: u64,
@@ -127,7 +158,7 @@ pub struct SessionPush {
 }
 
 /// One item of the leader's stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderItem {
     /// Which [`SessionMessage::Refresh`] it belongs to; 0 before the first.
     pub stream: u64,
@@ -140,7 +171,7 @@ pub struct LeaderItem {
 }
 
 /// What happened to the leader's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SessionPayload {
     /// Events follow `after`; none, if only the settled head moved.
     Advance {
@@ -190,6 +221,10 @@ pub enum LinkError {
     /// The leader refused, for a reason that trying again does not change.
     #[error("the leader refused: {0}")]
     Refused(String),
+    /// This leader and this program do not fit together, for example because one is of a newer version. Another leader
+    /// may do.
+    #[error("the leader does not fit: {0}")]
+    Incompatible(String),
     /// The way to the leader failed.
     #[error("the link to the leader failed")]
     Link(#[source] BoxError),

@@ -73,6 +73,21 @@ pub trait Materializer: Debug + Send + 'static {
     fn view(&self) -> &dyn Any;
 }
 
+/// Makes the states of one store: the leader's, which is kept, and those of sessions, which go with them.
+pub trait MaterializerSource: Debug + Send + Sync + 'static {
+    /// Opens the leader's state. Called only while this process leads, so it may be a file that one process has open.
+    ///
+    /// # Errors
+    /// [`MaterializeError`] if it cannot be used.
+    fn open(&self) -> Result<Box<dyn Materializer>, MaterializeError>;
+
+    /// An empty state of the same definitions, for a session. Called whoever leads.
+    ///
+    /// # Errors
+    /// [`MaterializeError`] if there is no room for another state.
+    fn scratch(&self) -> Result<Box<dyn Materializer>, MaterializeError>;
+}
+
 /// One transaction of a materializer.
 #[derive(Clone, Copy, Debug)]
 pub struct MaterializeBatch<'a> {

@@ -215,7 +215,7 @@ impl fmt::Display for RejectCode {
 }
 
 /// Whether a backend can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConnectionStatus {
     /// Not connected and not trying, or not yet.
     Offline,

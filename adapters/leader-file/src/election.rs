@@ -68,6 +68,10 @@ impl LeaderElection for FileElection {
             Err(error) => Err(LeaderError::Storage(error.into())),
         }
     }
+
+    fn led_by(&self) -> Result<Option<String>, LeaderError> {
+        Ok(Self::holder(&self.dir)?.map(|holder| holder.to_string()))
+    }
 }
 
 #[derive(Debug)]

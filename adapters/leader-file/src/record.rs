@@ -9,6 +9,7 @@
 //! host notebook
 //! ```
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -32,6 +33,13 @@ pub struct Holder {
     pub program: Option<String>,
     /// The machine it runs on, if that has a name.
     pub host: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    /// For example `todo (process 1234)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.program.as_deref().unwrap_or("a program"), self.pid)
+    }
 }
 
 impl Holder {

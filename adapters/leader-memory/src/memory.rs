@@ -133,6 +133,10 @@ impl LeaderElection for MemoryElection {
     async fn try_acquire(&self) -> Result<Option<Box<dyn Leadership>>, LeaderError> {
         Ok(self.take(None))
     }
+
+    fn led_by(&self) -> Result<Option<String>, LeaderError> {
+        Ok(self.state.borrow().leader.map(|leader| format!("the leader of term {}", leader.term.0)))
+    }
 }
 
 /// Waits for a change of the state, or for a moment if there is one to wait for.

@@ -75,14 +75,16 @@ impl LeaderElection for DataDir {
     async fn try_acquire(&self) -> Result<Option<Box<dyn Leadership>>, LeaderError> {
         FileElection::new(&self.0).try_acquire().await
     }
+
+    fn led_by(&self) -> Result<Option<String>, LeaderError> {
+        FileElection::new(&self.0).led_by()
+    }
 }
 
 impl DataDir {
     fn in_use(&self) -> Result<InUse, LeaderError> {
         let user = match FileElection::holder(&self.0)? {
-            Some(holder) => {
-                format!("{} (process {})", holder.program.as_deref().unwrap_or("a program"), holder.pid)
-            }
+            Some(holder) => holder.to_string(),
             None => "another process".to_owned(),
         };
         Ok(InUse { dir: self.0.display().to_string(), user })

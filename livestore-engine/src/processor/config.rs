@@ -1,5 +1,6 @@
 //! Bounds and times of the processors, each with its unit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_traits::Limits;
@@ -24,6 +25,8 @@ pub enum Diverged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeaderConfig {
+    /// Which program and process leads, for people.
+    pub label: Arc<str>,
     /// How large events and pushes may be; lowered to what the backend allows.
     pub limits: Limits,
     /// What to do when the backend is another one than before.
@@ -61,6 +64,7 @@ pub struct LeaderConfig {
 impl Default for LeaderConfig {
     fn default() -> Self {
         Self {
+            label: "".into(),
             limits: Limits::DEFAULT,
             diverged: Diverged::Reset,
             poll_interval: Duration::from_secs(5),
@@ -85,6 +89,8 @@ impl Default for LeaderConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionConfig {
+    /// Which program and process the session is in, for people.
+    pub label: Arc<str>,
     /// How large events and units may be.
     pub limits: Limits,
     /// How many events may be unconfirmed before `commit` refuses more.
@@ -106,6 +112,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
+            label: "".into(),
             limits: Limits::DEFAULT,
             max_pending_events: 1_000_000,
             max_push_events: 1000,

@@ -19,7 +19,8 @@ mod tail;
 pub use config::{Diverged, LeaderConfig, SessionConfig};
 pub use effect::{Effect, ReadPurpose, StopReason};
 pub use input::{AttemptId, Input, LinkId, PullId};
-pub use leader::{LeaderProcessor, LeaderStatus, Recovered, SyncActivity};
+pub use leader::{LeaderProcessor, Recovered};
+pub use livestore_traits::{LeaderStatus, SyncActivity};
 pub use session::{
     CommitError, CommitOutcome, ReceiptUpdate, SessionEffect, SessionProcessor, SessionStatus,
     SessionTransaction,

@@ -30,8 +30,8 @@ pub(crate) enum LeaderMessage {
     },
     ForkState(oneshot::Sender<Result<Box<dyn Materializer>, MaterializeError>>),
     Reader(oneshot::Sender<Result<Box<dyn EventlogReader>, EventlogError>>),
-    /// Syncs now instead of waiting; answered when the status shows it.
-    SyncNow(oneshot::Sender<()>),
+    /// Syncs now instead of waiting; answered with the status that shows it.
+    SyncNow(oneshot::Sender<LeaderStatus>),
     Lost(LostLeadership),
     /// Stop. Answered when log and state are closed, with the tasks that hold the backend and the leadership.
     Shutdown(ShutDown),

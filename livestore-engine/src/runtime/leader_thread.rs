@@ -231,7 +231,7 @@ impl LeaderThread {
                 self.core.handle(now, Input::SyncNow);
                 self.perform_effects()?;
                 // Whoever asked may have stopped waiting.
-                let _ = done.send(());
+                let _ = done.send(self.core.status());
             }
             LeaderMessage::Lost(lost) => return Err(lost.into()),
             LeaderMessage::Shutdown(done) => {

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use futures::StreamExt;
 use livestore_traits::{
-    Attach, Attachment, LeaderLink, LinkError, SessionId, SessionMessage, SessionSender, SessionSnapshot,
+    Attach, Attachment, BoxStream, LeaderLink, LeaderReport, LeaderStatus, LinkError, SessionId,
+    SessionMessage, SessionSender, SessionSnapshot,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::leader_handle::{LeaderGone, LeaderHandle, LeaderMessage};
 use crate::processor::{Input, LinkId};
@@ -46,6 +47,21 @@ impl LeaderLink for LocalLink {
         let session_id = session_id.clone();
         let snapshot = self.leader.ask(|reply| LeaderMessage::Snapshot { session_id, reply }).await;
         snapshot.map_err(stopped)?.map_err(|error| LinkError::Link(error.into()))
+    }
+
+    async fn sync_now(&self) -> Result<LeaderStatus, LinkError> {
+        self.leader.ask(LeaderMessage::SyncNow).await.map_err(stopped)
+    }
+
+    async fn reports(&self) -> Result<BoxStream<'static, LeaderReport>, LinkError> {
+        let mut status = self.leader.status();
+        status.mark_changed();
+        let next = |mut status: watch::Receiver<LeaderStatus>| async move {
+            status.changed().await.ok()?;
+            let report = LeaderReport::Status(Box::new(status.borrow_and_update().clone()));
+            Some((report, status))
+        };
+        Ok(futures::stream::unfold(status, next).boxed())
     }
 }
 

@@ -180,7 +180,7 @@ impl Bench {
         self.links.insert(link, name.to_owned());
         let session_id = session_id(name);
         let record = self.log.sessions.get(&session_id).cloned();
-        let attach = Attach { session_id, cursor: num(cursor), last_n: 0 };
+        let attach = Attach { session_id, cursor: num(cursor), last_n: 0, label: "test".into() };
         let lines = self.give(Input::Attach { link, attach, record });
         self.take_all(link);
         lines

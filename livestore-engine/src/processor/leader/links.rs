@@ -3,9 +3,11 @@
 //! No payload is kept for a session. What it is sent next follows from its cursor, the log, and what it was told; a slow
 //! session has a few items under way and costs nobody else.
 
+use std::sync::Arc;
+
 use livestore_traits::{
-    Attach, Attached, ClientId, Event, GoneCommit, LeaderItem, Position, SeqNum, SessionId, SessionMessage,
-    SessionPayload, SessionPush, SessionRecord,
+    Attach, Attached, AttachedSession, ClientId, Event, GoneCommit, LeaderItem, Position, SeqNum, SessionId,
+    SessionMessage, SessionPayload, SessionPush, SessionRecord,
 };
 
 use super::LeaderProcessor;
@@ -23,6 +25,8 @@ const MAX_PATIENCE: u32 = 6;
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     record: SessionRecord,
+    /// Which program and process the session is in.
+    label: Arc<str>,
     /// The version of the log that the session has after the items under way.
     cursor: SeqNum,
     /// The stream that items belong to; a refresh begins a new one.
@@ -54,7 +58,7 @@ impl LeaderProcessor {
             .map(|(id, _)| *id)
             .collect();
         for old in older {
-            self.links.remove(&old);
+            self.detach(old);
             self.effects.push_back(Effect::CloseLink(old));
         }
         let record = record.unwrap_or_else(|| SessionRecord::new(session_id));
@@ -76,14 +80,25 @@ impl LeaderProcessor {
                 is_reading: false,
                 is_due: true,
                 refusals: 0,
+                label: attach.label,
                 record,
             },
         );
+        self.list_attached();
     }
 
     pub(super) fn detach(&mut self, link: LinkId) {
         self.links.remove(&link);
         self.puller.release_hold(link);
+        self.list_attached();
+    }
+
+    fn list_attached(&mut self) {
+        let attached = |link: &Link| AttachedSession {
+            session_id: link.record.session_id.clone(),
+            label: link.label.clone(),
+        };
+        self.attached = self.links.values().map(attached).collect();
     }
 
     pub(super) fn session_message(&mut self, id: LinkId, message: SessionMessage) {
@@ -160,9 +175,9 @@ impl LeaderProcessor {
     }
 
     fn close(&mut self, id: LinkId, why: &str) {
-        if let Some(link) = self.links.remove(&id) {
+        if let Some(link) = self.links.get(&id) {
             tracing::warn!(session = %link.record.session_id, why, "a session broke the rules and was detached");
-            self.puller.release_hold(id);
+            self.detach(id);
             self.effects.push_back(Effect::CloseLink(id));
         }
     }
@@ -267,11 +282,6 @@ impl LeaderProcessor {
         link.gone_told = link.record.gone.len();
         let item = LeaderItem { stream: link.stream, payload, gone, client_id: link.client_id.clone() };
         self.effects.push_back(Effect::Publish(id, item));
-    }
-
-    /// How many sessions are attached.
-    pub(super) fn session_count(&self) -> usize {
-        self.links.len()
     }
 }
 

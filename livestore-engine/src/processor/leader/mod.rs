@@ -18,9 +18,12 @@ mod status;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
-use livestore_traits::{Event, Heads, Identity, Limits, Position, SeqNum, Term, UpstreamMark};
+use livestore_traits::{
+    AttachedSession, Event, Heads, Identity, Limits, Position, SeqNum, Term, UpstreamMark,
+};
 
 use self::history::History;
 use self::links::Link;
@@ -33,8 +36,6 @@ use super::effect::{Effect, ReadPurpose, StopReason};
 use super::input::{Input, LinkId};
 use super::tail::Tail;
 use crate::sync::{Change, Outcome, Payload, SyncState, merge};
-
-pub use self::status::{LeaderStatus, SyncActivity};
 
 /// After so many events were settled, undo data is forgotten even if nothing else is applied.
 const FORGET_AFTER: usize = 1000;
@@ -61,6 +62,8 @@ pub struct LeaderProcessor {
     tail: Tail,
     turn: Turn,
     links: BTreeMap<LinkId, Link>,
+    /// Whose links these are.
+    attached: Arc<[AttachedSession]>,
     puller: Puller,
     pusher: Pusher,
     /// Present while the backend's history is compared with ours.
@@ -113,6 +116,7 @@ impl LeaderProcessor {
             state,
             turn: Turn::default(),
             links: BTreeMap::new(),
+            attached: [].into(),
             history: None,
             effects: VecDeque::new(),
             rebases: 0,

@@ -261,6 +261,7 @@ impl SessionProcessor {
                     session_id: self.session_id.clone(),
                     cursor: self.state.upstream_head,
                     last_n: self.n,
+                    label: self.config.label.clone(),
                 }))
             }
             LinkState::Attached => self.start_push(),

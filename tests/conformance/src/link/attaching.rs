@@ -71,7 +71,8 @@ pub async fn an_attach_that_nobody_waits_for_harms_nobody<F: LinkFixture>(fixtur
     let mut other = join(fixture, &leader, "s2").await;
     let session_id = SessionId::new("s1").expect("the id is valid");
     for _ in 0..10 {
-        let attach = Attach { session_id: session_id.clone(), cursor: SeqNum::ROOT, last_n: 0 };
+        let attach =
+            Attach { session_id: session_id.clone(), cursor: SeqNum::ROOT, last_n: 0, label: "test".into() };
         assert!(link.attach(attach).now_or_never().is_none_or(|attached| attached.is_ok()));
         assert!(link.snapshot(&session_id).now_or_never().is_none_or(|snapshot| snapshot.is_ok()));
     }
@@ -112,7 +113,11 @@ pub async fn the_stream_ends_when_the_leader_stops<F: LinkFixture>(fixture: &F) 
     }
     let session_id = SessionId::new("s3").expect("the id is valid");
     assert!(link.snapshot(&session_id).await.is_err());
-    assert!(link.attach(Attach { session_id, cursor: SeqNum::ROOT, last_n: 0 }).await.is_err());
+    assert!(
+        link.attach(Attach { session_id, cursor: SeqNum::ROOT, last_n: 0, label: "test".into() })
+            .await
+            .is_err()
+    );
 }
 
 /// A snapshot's head is where the stream goes on, and it says what it holds of the session.

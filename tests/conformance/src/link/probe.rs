@@ -63,7 +63,7 @@ impl Probe {
         last_n: u64,
     ) -> Self {
         let session_id = SessionId::new(session).expect("a case writes valid ids");
-        let attach = Attach { session_id: session_id.clone(), cursor, last_n };
+        let attach = Attach { session_id: session_id.clone(), cursor, last_n, label: "test".into() };
         let attachment = link.attach(attach).await.expect("a leader that runs takes every session");
         Self {
             link,

@@ -137,7 +137,7 @@ impl Rig {
         let mut core = self.open(1, fuse)?;
         self.drive(&mut core)?;
         let session_id = SessionId::new("session").expect("a good id");
-        let attach = Attach { session_id, cursor: SeqNum::ROOT, last_n: 0 };
+        let attach = Attach { session_id, cursor: SeqNum::ROOT, last_n: 0, label: "test".into() };
         self.give(&mut core, Input::Attach { link: LinkId(1), attach, record: None })?;
         for happens in history {
             match happens {

@@ -68,7 +68,8 @@ async fn a_session_is_told_that_the_backend_lost_what_it_had_taken() {
     let session = store.open_session(Default::default()).await.unwrap();
     let receipt = session.commit([line("confirmed, then lost")]).unwrap();
     receipt.confirmed().await.unwrap();
-    let attach = Attach { session_id: session.id().clone(), cursor: SeqNum::ROOT, last_n: 1 };
+    let attach =
+        Attach { session_id: session.id().clone(), cursor: SeqNum::ROOT, last_n: 1, label: "test".into() };
     drop(session);
     backend.replace(MemoryBackend::new());
     store.watch_status().wait_for(|status| status.generation.0 > 0).await.unwrap();
