@@ -38,7 +38,7 @@ impl HttpConfig {
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
         Ok(Self {
-            url: StoreUrl::new("http", url, store_id)?,
+            url: StoreUrl::new(&["http"], url, store_id)?,
             headers: HeaderMap::new(),
             encoding: Encoding::Postcard,
             connect_timeout: Duration::from_secs(10),

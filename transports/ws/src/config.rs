@@ -40,7 +40,7 @@ impl WsConfig {
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
-        let url = StoreUrl::new("ws", url, store_id)?;
+        let url = StoreUrl::new(&["ws"], url, store_id)?;
         Ok(Self {
             uri: url.endpoint(&Endpoint::Sync, None),
             headers: HeaderMap::new(),
