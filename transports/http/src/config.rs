@@ -1,11 +1,12 @@
 //! Where the server is, and the bounds of a request.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use livestore_traits::StoreId;
-use livestore_wire::{Encoding, InvalidUrl, StoreUrl};
+use livestore_wire::{Encoding, InvalidUrl, PayloadSource, StoreUrl};
 
 /// How an [`HttpBackend`](crate::HttpBackend) reaches its store.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub struct HttpConfig {
     pub(crate) url: StoreUrl,
     /// Sent with every request, for example `authorization`. Never printed.
     pub headers: HeaderMap,
+    /// What the server decides by what this client may do, asked for before each request. Never printed.
+    pub payload: Option<Arc<dyn PayloadSource>>,
     /// How messages are written: compact by default.
     pub encoding: Encoding,
     /// How long connecting may take.
@@ -38,8 +41,9 @@ impl HttpConfig {
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
         Ok(Self {
-            url: StoreUrl::new("http", url, store_id)?,
+            url: StoreUrl::new(&["http"], url, store_id)?,
             headers: HeaderMap::new(),
+            payload: None,
             encoding: Encoding::Postcard,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -52,7 +56,7 @@ impl HttpConfig {
 }
 
 impl fmt::Debug for HttpConfig {
-    /// Leaves out the headers: they may hold credentials.
+    /// Leaves out the headers and the payload: they may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConfig")
             .field("url", &self.url)

@@ -10,6 +10,9 @@ use crate::exchange::Answer;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
+    /// There is nothing to show to the server; nothing was sent.
+    #[error("the source of the sync payload failed")]
+    Payload(#[source] BoxError),
     /// The server could not be reached; nothing was sent.
     #[error("the server cannot be reached")]
     Connect(#[source] BoxError),
@@ -91,7 +94,7 @@ pub(crate) fn pull_refused(answer: &Answer) -> PullError {
 impl HttpError {
     pub(crate) fn push(self) -> PushError {
         match self {
-            Self::Connect(_) => PushError::Offline(self.into()),
+            Self::Payload(_) | Self::Connect(_) => PushError::Offline(self.into()),
             _ => PushError::Unacknowledged(self.into()),
         }
     }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use livestore_wire::{DecodeError, Encoding};
+use livestore_wire::{DecodeError, Encoding, PAYLOAD_HEADER, PayloadSource, SyncPayload};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -58,6 +58,10 @@ impl Connections {
         body: Bytes,
         patience: Duration,
     ) -> Result<Answer, HttpError> {
+        let payload = match &config.payload {
+            Some(source) => Some(payload(source.as_ref(), config.request_timeout).await?),
+            None => None,
+        };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -66,6 +70,9 @@ impl Connections {
         headers.clone_from(&config.headers);
         headers.insert(ACCEPT, content_type.clone());
         headers.insert(CONTENT_TYPE, content_type);
+        if let Some(payload) = payload {
+            headers.insert(PAYLOAD_HEADER, payload.to_header());
+        }
         timeout(patience, self.exchange(request, config.max_answer_bytes))
             .await
             .map_err(|_| HttpError::Timeout)?
@@ -88,6 +95,12 @@ impl Connections {
         let body = Limited::new(body, max_bytes).collect().await.map_err(HttpError::Broken)?.to_bytes();
         Ok(Answer { status: head.status, encoding, body })
     }
+}
+
+/// What the source has to show now.
+async fn payload(source: &dyn PayloadSource, patience: Duration) -> Result<SyncPayload, HttpError> {
+    let payload = timeout(patience, source.payload()).await;
+    payload.unwrap_or_else(|_| Err("it took too long".into())).map_err(HttpError::Payload)
 }
 
 /// Whether the server cannot have seen the request: there was no connection, or it was closed before its turn.

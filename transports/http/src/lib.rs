@@ -17,6 +17,9 @@
 //! again after it could not be reached.
 //!
 //! There is no TLS in here: put a proxy that terminates it in front of the server.
+//!
+//! A server that wants to know who comes is shown [`HttpConfig::payload`], for which its source is asked before each
+//! request: a token that is renewed there needs nothing else.
 
 mod backend;
 mod config;
@@ -26,4 +29,4 @@ mod exchange;
 pub use backend::HttpBackend;
 pub use config::HttpConfig;
 pub use error::HttpError;
-pub use livestore_wire::{Encoding, InvalidUrl};
+pub use livestore_wire::{Encoding, InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

@@ -100,6 +100,11 @@ impl Access {
         self.expires
     }
 
+    /// How long it lasts.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.expires.map_or(Duration::MAX, |expires| expires.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether these events may be pushed.
     pub(crate) async fn admit_push(&self, events: &[SyncedEvent]) -> Result<(), PushDenied> {
         let admitted = self.check_push(events).await;

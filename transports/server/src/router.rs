@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Body;
 use hyper_util::rt::TokioIo;
-use livestore_traits::BoxError;
+use livestore_traits::{BoxError, StoreId};
 use livestore_wire::livestore::{SyncQuery, Transport};
-use livestore_wire::{Endpoint, PathError, PullQuery, RequestErrorForm, SUBPROTOCOL, StoreForm};
+use livestore_wire::{
+    Endpoint, InvalidPayload, PAYLOAD_HEADER, PathError, PullQuery, RequestErrorForm, SUBPROTOCOL, StoreForm,
+    SyncPayload,
+};
 use tokio_websockets::{ServerBuilder, WebSocketStream};
 
 use crate::SERVER;
+use crate::access::Access;
+use crate::authorizer::{AccessDenied, AccessRequest};
 use crate::http::{self as plain, Refusal};
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
@@ -21,6 +27,12 @@ use crate::ws::{Handshake, Session};
 
 /// How many bytes may be fed to a WebSocket before it is flushed.
 const FLUSH_THRESHOLD_BYTES: usize = 64 * 1024;
+/// What somebody who points a browser here reads.
+const INFO: &str = concat!(
+    "Info: Sync backend endpoint, livestore-server/",
+    env!("CARGO_PKG_VERSION"),
+    ", for native clients and those of @livestore/sync-cf."
+);
 
 pub(crate) async fn answer<B>(shared: &Arc<Shared>, request: Request<B>) -> Response<SyncBody>
 where
@@ -38,7 +50,8 @@ where
         Some(Ok(query)) => livestore_client(shared, request, query).await,
         Some(Err(_)) => Ok(plain::text(StatusCode::BAD_REQUEST, "Invalid path")),
         None if request.uri().path() == "/health" => Ok(plain::health(running.phase())),
-        None => route(shared, request).await,
+        None if request.uri().path() == "/" => Ok(plain::text(StatusCode::OK, INFO)),
+        None => native_client(shared, request).await,
     };
     let mut response = answer.unwrap_or_else(Refusal::answer);
     cors.apply(response.headers_mut());
@@ -56,18 +69,31 @@ where
     B::Error: Into<BoxError>,
 {
     refuse_if_draining(shared)?;
-    // As below: whether the request may have the store is to be decided on this line, from its head and the query.
-    match query.transport {
+    let SyncQuery { store, payload, transport } = query;
+    let payload = payload.map(|value| SyncPayload::new(&value)).transpose();
+    let (head, body) = request.into_parts();
+    let access = match admit(shared, &store, payload, &head).await {
+        Ok(access) => access,
+        Err(denied) => {
+            plain::discard_body(body, &shared.limits).await;
+            return Ok(livestore::denied(&denied));
+        }
+    };
+    match transport {
         Transport::Ws => {
-            let handshake = Handshake::check(&request, None)?;
-            let store = shared.hub.open(&query.store).await?;
+            let request = Request::from_parts(head, body);
+            let handshake = match Handshake::check(&request, None) {
+                Ok(handshake) => handshake,
+                Err(error) => return Ok(livestore::no_handshake(error)),
+            };
+            let store = shared.hub.open(&store).await?;
             upgrade(shared, request, &handshake, move |socket, limits, running| {
-                livestore::Session::new(socket, store, limits).run(running)
+                livestore::Session::new(socket, store, access, limits).run(running)
             })
         }
         Transport::Http => {
-            let body = plain::read_body(request.into_body(), &shared.limits).await?;
-            Ok(livestore::post(shared.hub.open(&query.store).await?, &body).await)
+            let body = plain::read_body(body, &shared.limits).await?;
+            Ok(livestore::post(shared.hub.open(&store).await?, access, &body).await)
         }
     }
 }
@@ -80,47 +106,69 @@ fn refuse_if_draining(shared: &Shared) -> Result<(), Refusal> {
     }
 }
 
-async fn route<B>(shared: &Arc<Shared>, request: Request<B>) -> Result<Response<SyncBody>, Refusal>
+/// Every request for a store passes here, before anything of the store is touched.
+async fn admit(
+    shared: &Shared,
+    store: &StoreId,
+    payload: Result<Option<SyncPayload>, InvalidPayload>,
+    head: &Parts,
+) -> Result<Access, AccessDenied> {
+    // What is wrong with it, not what it is: the source might quote it.
+    let payload = payload.map_err(|invalid| AccessDenied::unauthenticated(invalid.to_string()))?;
+    let request = AccessRequest::new(store, payload.as_ref(), &head.headers, &head.extensions);
+    shared.guard.admit(&request).await
+}
+
+/// Answers a client that speaks the native protocols, chosen by the path.
+async fn native_client<B>(shared: &Arc<Shared>, request: Request<B>) -> Result<Response<SyncBody>, Refusal>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let encoding = plain::encoding_of(request.headers());
-    let (store, endpoint) = Endpoint::parse(request.uri().path())?;
+    let (id, endpoint) = Endpoint::parse(request.uri().path())?;
     let method = if endpoint == Endpoint::Push { "POST" } else { "GET" };
     if request.method() != method {
         return Err(Refusal::method(method));
     }
     refuse_if_draining(shared)?;
-    // Every request for a store passes here, and nothing of the store was touched yet: whether the request may have it
-    // is to be decided on this line, from the request's head and the store's id.
+    let (head, body) = request.into_parts();
+    let encoding = plain::encoding_of(&head.headers);
+    let payload = head.headers.get(PAYLOAD_HEADER);
+    let payload = payload.map(|value| SyncPayload::from_header(value.as_bytes())).transpose();
+    let access = match admit(shared, &id, payload, &head).await {
+        Ok(access) => access,
+        Err(denied) => {
+            plain::discard_body(body, &shared.limits).await;
+            return Err(denied.into());
+        }
+    };
     match endpoint {
         Endpoint::Sync => {
+            let request = Request::from_parts(head, body);
             let handshake = Handshake::check(&request, Some(SUBPROTOCOL))?;
-            let store = shared.hub.open(&store).await?;
+            let store = shared.hub.open(&id).await?;
             upgrade(shared, request, &handshake, move |socket, limits, running| {
-                Session::new(socket, store, limits).run(running)
+                Session::new(socket, store, access, limits).run(running)
             })
         }
         Endpoint::Store => {
-            let store = shared.hub.open(&store).await?;
+            let store = shared.hub.open(&id).await?;
             let capabilities = store.capabilities().into();
             Ok(plain::ok(encoding, &StoreForm { server: SERVER.to_owned(), capabilities }))
         }
         Endpoint::Push => {
-            let (head, body) = request.into_parts();
             let body = plain::read_body(body, &shared.limits).await?;
-            let store = shared.hub.open(&store).await?;
-            plain::push(&store, &head.headers, encoding, &body).await
+            let store = shared.hub.open(&id).await?;
+            plain::push(&store, &access, &head.headers, encoding, &body).await
         }
         Endpoint::Pull => {
-            let query = PullQuery::parse(request.uri().query().unwrap_or_default())?;
-            let store = shared.hub.open(&store).await?;
-            plain::pull(&store, shared, query, encoding).await
+            let query = PullQuery::parse(head.uri.query().unwrap_or_default())?;
+            let store = shared.hub.open(&id).await?;
+            plain::pull(&store, &access, shared, query, encoding).await
         }
         Endpoint::History { backend_id, page } => {
-            let store = shared.hub.open(&store).await?;
-            plain::history(store, &backend_id, page, request.headers(), shared.has_public_history).await
+            let store = shared.hub.open(&id).await?;
+            plain::history(store, &backend_id, page, &head.headers, shared.has_public_history).await
         }
     }
 }
@@ -176,6 +224,8 @@ pub(crate) const fn status(form: RequestErrorForm) -> StatusCode {
     match form {
         RequestErrorForm::NotFound => StatusCode::NOT_FOUND,
         RequestErrorForm::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        RequestErrorForm::Unauthenticated => StatusCode::UNAUTHORIZED,
+        RequestErrorForm::Forbidden => StatusCode::FORBIDDEN,
         RequestErrorForm::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         RequestErrorForm::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         RequestErrorForm::Timeout => StatusCode::REQUEST_TIMEOUT,

@@ -80,7 +80,7 @@ impl SyncPayload {
         value
     }
 
-    pub(crate) const fn as_raw(&self) -> &RawValue {
+    pub(crate) fn as_raw(&self) -> &RawValue {
         &self.0
     }
 

@@ -13,6 +13,45 @@ pub struct InvalidUrl {
     problem: String,
 }
 
+impl InvalidUrl {
+    pub(crate) fn new(url: &str, problem: &str) -> Self {
+        Self { url: url.chars().take(256).collect(), problem: problem.to_owned() }
+    }
+}
+
+/// The parts of a server's URL that were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerUrl {
+    /// Scheme and authority.
+    pub(crate) origin: String,
+    /// Begins with a slash.
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+}
+
+impl ServerUrl {
+    /// `schemes` are those that the caller can speak: one without TLS, then perhaps the same one with it.
+    pub(crate) fn parse(schemes: &[&str], url: &str) -> Result<Self, InvalidUrl> {
+        let invalid = |problem: String| InvalidUrl::new(url, &problem);
+        let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
+        let scheme = parsed.scheme_str().unwrap_or_default();
+        if !schemes.contains(&scheme) {
+            let plain = schemes.first().copied().unwrap_or_default();
+            return Err(invalid(if scheme.strip_suffix('s') == Some(plain) {
+                format!("this program was built without TLS, so it speaks {plain}:// only")
+            } else {
+                format!("it does not begin with {}://", schemes.join(":// or "))
+            }));
+        }
+        let authority = parsed.authority().ok_or_else(|| invalid("it has no host".to_owned()))?;
+        if authority.as_str().contains('@') {
+            return Err(invalid("it has a user name; credentials belong into a header".to_owned()));
+        }
+        let origin = format!("{scheme}://{authority}");
+        Ok(Self { origin, path: parsed.path().to_owned(), query: parsed.query().map(str::to_owned) })
+    }
+}
+
 /// Where one store is at a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreUrl {
@@ -23,28 +62,16 @@ pub struct StoreUrl {
 
 impl StoreUrl {
     /// The store `store` at the server `url`: `{scheme}://host`, `{scheme}://host:port`, or either with a path under
-    /// which the server is mounted. `scheme` is one without TLS.
+    /// which the server is mounted. `schemes` are those that may be used, the one without TLS first.
     ///
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
-    pub fn new(scheme: &'static str, url: &str, store: StoreId) -> Result<Self, InvalidUrl> {
-        let invalid = |problem: String| InvalidUrl { url: url.chars().take(256).collect(), problem };
-        let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
-        match parsed.scheme_str() {
-            Some(found) if found == scheme => {}
-            Some("wss" | "https") => {
-                return Err(invalid(format!("TLS is left to a proxy; use its {scheme}:// address")));
-            }
-            _ => return Err(invalid(format!("it does not begin with {scheme}://"))),
+    pub fn new(schemes: &[&str], url: &str, store: StoreId) -> Result<Self, InvalidUrl> {
+        let ServerUrl { origin, path, query } = ServerUrl::parse(schemes, url)?;
+        if query.is_some() {
+            return Err(InvalidUrl::new(url, "it has a query"));
         }
-        let authority = parsed.authority().ok_or_else(|| invalid("it has no host".to_owned()))?;
-        if authority.as_str().contains('@') {
-            return Err(invalid("it has a user name; credentials belong into a header".to_owned()));
-        }
-        if parsed.query().is_some() {
-            return Err(invalid("it has a query".to_owned()));
-        }
-        Ok(Self { base: format!("{scheme}://{authority}{}", parsed.path().trim_end_matches('/')), store })
+        Ok(Self { base: origin + path.trim_end_matches('/'), store })
     }
 
     /// Where `endpoint` is, with a query if there is one.
@@ -64,7 +91,7 @@ mod tests {
     use super::*;
 
     fn sync(url: &str) -> Result<String, InvalidUrl> {
-        let url = StoreUrl::new("ws", url, StoreId::new("todo").unwrap())?;
+        let url = StoreUrl::new(&["ws", "wss"], url, StoreId::new("todo").unwrap())?;
         Ok(url.endpoint(&Endpoint::Sync, None).to_string())
     }
 
@@ -74,20 +101,27 @@ mod tests {
             assert_eq!(sync(url).unwrap(), "ws://localhost:8787/stores/todo/sync");
         }
         assert_eq!(sync("ws://[::1]/app/").unwrap(), "ws://[::1]/app/stores/todo/sync");
+        assert_eq!(sync("wss://example.com").unwrap(), "wss://example.com/stores/todo/sync");
     }
 
     #[test]
     fn a_query_is_appended() {
-        let url = StoreUrl::new("http", "http://a", StoreId::new("todo").unwrap()).unwrap();
+        let url = StoreUrl::new(&["http"], "http://a", StoreId::new("todo").unwrap()).unwrap();
         assert_eq!(url.endpoint(&Endpoint::Pull, Some("after=3")), "http://a/stores/todo/pull?after=3");
     }
 
     #[test]
     fn other_urls_are_refused() {
         for url in
-            ["", "localhost:8787", "http://a", "wss://a", "ws://", "ws://a?b=c", "ws://u:p@a", "ws://a b"]
+            ["", "localhost:8787", "http://a", "wsss://a", "ws://", "ws://a?b=c", "ws://u:p@a", "ws://a b"]
         {
             assert!(sync(url).is_err(), "{url:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_program_without_tls_says_so() {
+        let error = StoreUrl::new(&["ws"], "wss://a", StoreId::new("todo").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("without TLS"), "{error}");
     }
 }

@@ -1,11 +1,12 @@
 //! Where to connect, and the bounds of a connection.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use livestore_traits::StoreId;
-use livestore_wire::{Endpoint, InvalidUrl, StoreUrl};
+use livestore_wire::{Endpoint, InvalidUrl, PayloadSource, StoreUrl};
 
 /// How a [`WsBackend`](crate::WsBackend) reaches its store.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct WsConfig {
     pub(crate) uri: Uri,
     /// Sent with every handshake, for example `authorization`. Never printed.
     pub headers: HeaderMap,
+    /// What the server decides by what this client may do, asked for before each connection. Never printed.
+    pub payload: Option<Arc<dyn PayloadSource>>,
     /// How long connecting may take, up to the server's first message.
     pub connect_timeout: Duration,
     /// The first backoff, and the least time between two attempts.
@@ -40,10 +43,11 @@ impl WsConfig {
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
-        let url = StoreUrl::new("ws", url, store_id)?;
+        let url = StoreUrl::new(&["ws"], url, store_id)?;
         Ok(Self {
             uri: url.endpoint(&Endpoint::Sync, None),
             headers: HeaderMap::new(),
+            payload: None,
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(20),
@@ -57,7 +61,7 @@ impl WsConfig {
 }
 
 impl fmt::Debug for WsConfig {
-    /// Leaves out the headers: they may hold credentials.
+    /// Leaves out the headers and the payload: they may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WsConfig").field("uri", &self.uri).finish_non_exhaustive()
     }

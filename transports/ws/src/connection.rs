@@ -12,7 +12,9 @@ use futures::future::poll_fn;
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
 use livestore_traits::{Capabilities, Limits, PullError, PullPage, Push, PushAck, PushError};
-use livestore_wire::{ClientFrame, Encoding, PageHead, SUBPROTOCOL, ServerFrame, decode_page_body};
+use livestore_wire::{
+    ClientFrame, Encoding, PAYLOAD_HEADER, PageHead, SUBPROTOCOL, ServerFrame, SyncPayload, decode_page_body,
+};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
@@ -58,11 +60,16 @@ pub(crate) enum Ended {
 impl Connection {
     /// Connects, upgrades, and waits for the server's first message.
     pub(crate) async fn open(config: &WsConfig) -> Result<Self, WsError> {
+        let payload = match &config.payload {
+            Some(source) => Some(source.payload().await.map_err(|error| WsError::Payload(error.into()))?),
+            None => None,
+        };
         let host = config.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = config.uri.port_u16().unwrap_or(DEFAULT_PORT);
         let stream = TcpStream::connect((host, port)).await.map_err(connect_error)?;
         stream.set_nodelay(true).map_err(connect_error)?;
-        let (mut socket, response) = builder(config).connect_on(stream).await.map_err(WsError::handshake)?;
+        let (mut socket, response) =
+            builder(config, payload.as_ref()).connect_on(stream).await.map_err(WsError::handshake)?;
         let agreed = response.headers().get("sec-websocket-protocol");
         if agreed.is_none_or(|agreed| agreed != SUBPROTOCOL) {
             return Err(WsError::Subprotocol);
@@ -316,11 +323,14 @@ enum Turn {
     Abandoned,
 }
 
-fn builder(config: &WsConfig) -> ClientBuilder<'static> {
+fn builder(config: &WsConfig, payload: Option<&SyncPayload>) -> ClientBuilder<'static> {
     let limits = tokio_websockets::Limits::default().max_payload_len(Some(config.max_frame_bytes));
     let mut builder = ClientBuilder::from_uri(config.uri.clone()).limits(limits);
     let mut headers = config.headers.clone();
     headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(payload) = payload {
+        headers.insert(PAYLOAD_HEADER, payload.to_header());
+    }
     for name in DISALLOWED_HEADERS {
         headers.remove(name);
     }

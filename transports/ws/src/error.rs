@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use livestore_traits::{PullError, PushError};
-use livestore_wire::DecodeError;
+use livestore_wire::{CLOSE_UNAUTHORIZED, DecodeError};
 use tokio_websockets::Error;
 
 /// Why a connection could not be made, or broke. The source of [`PushError::Offline`] and its like.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WsError {
+    /// There is nothing to show to the server.
+    #[error("the source of the sync payload failed")]
+    Payload(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The server could not be reached.
     #[error("the server cannot be reached")]
     Connect(#[source] Arc<std::io::Error>),
@@ -57,9 +60,9 @@ impl WsError {
         }
     }
 
-    /// Whether the server wants other credentials.
+    /// Whether the server wants other credentials, or the ones it took have expired.
     const fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Refused(401 | 403))
+        matches!(self, Self::Refused(401 | 403) | Self::Closed { code: CLOSE_UNAUTHORIZED, .. })
     }
 
     /// The error of a push that was not sent.

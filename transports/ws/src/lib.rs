@@ -29,6 +29,25 @@
 //!
 //! There is no TLS in here: put a proxy that terminates it in front of the server, and, where the way to it is not
 //! trusted, one at the client's side too.
+//!
+//! # Credentials
+//!
+//! A server that wants to know who comes is shown [`WsConfig::payload`], for which its source is asked before each
+//! connection. When the server refuses it, or closes the connection because it has expired, calls fail as
+//! `Unauthorized`, and the next attempt asks the source again: a token that is renewed there needs nothing else.
+//!
+//! ```no_run
+//! # use std::collections::BTreeMap;
+//! # use std::sync::Arc;
+//! # use livestore_transport_ws::{SyncPayload, WsConfig};
+//! # async fn fetch_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+//! # fn configure(mut config: WsConfig) {
+//! config.payload = Some(Arc::new(|| async {
+//!     let token = fetch_token().await?;
+//!     Ok(SyncPayload::new(&BTreeMap::from([("authToken", token)]))?)
+//! }));
+//! # }
+//! ```
 
 mod backend;
 mod config;
@@ -40,4 +59,4 @@ mod pull;
 pub use backend::WsBackend;
 pub use config::WsConfig;
 pub use error::WsError;
-pub use livestore_wire::InvalidUrl;
+pub use livestore_wire::{InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

@@ -1,13 +1,16 @@
 //! How answers look: a form in the encoding that the client asked for; for each error one status, and always JSON.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use livestore_traits::{ProviderError, PullError, PushError};
 use livestore_wire::{Encoding, ErrorAnswer, PullErrorForm, PushErrorForm, QueryError, RequestErrorForm};
 use serde::Serialize;
 
+use crate::authorizer::{AccessDenied, PushDenied};
 use crate::lifecycle::Phase;
 use crate::router::status;
 use crate::service::SyncBody;
@@ -28,6 +31,8 @@ pub(crate) fn full(bytes: Bytes) -> SyncBody {
 
 /// Answers that depend on the moment must not be kept by anybody.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// What a 401 has to name: the way to show credentials.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("LiveStore header=\"livestore-payload\"");
 
 fn form<T: Serialize>(status: StatusCode, encoding: Encoding, form: &T) -> Response<SyncBody> {
     bytes(status, encoding, encoding.encode(form))
@@ -43,8 +48,8 @@ pub(crate) fn bytes(status: StatusCode, encoding: Encoding, bytes: Bytes) -> Res
 }
 
 /// What people read and programs don't.
-pub(crate) fn text(status: StatusCode, message: &'static str) -> Response<SyncBody> {
-    let mut response = Response::new(full(Bytes::from_static(message.as_bytes())));
+pub(crate) fn text(status: StatusCode, message: impl Into<Bytes>) -> Response<SyncBody> {
+    let mut response = Response::new(full(message.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
@@ -134,12 +139,20 @@ impl Refusal {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
         if status == StatusCode::UPGRADE_REQUIRED {
-            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            ask_for_upgrade(headers);
         }
         response
     }
+}
+
+/// Says what a 426 has to say.
+pub(crate) fn ask_for_upgrade(headers: &mut HeaderMap) {
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
 }
 
 impl From<HandshakeError> for Refusal {
@@ -149,6 +162,26 @@ impl From<HandshakeError> for Refusal {
             HandshakeError::NoKey | HandshakeError::Subprotocol(_) => RequestErrorForm::BadRequest,
         };
         Self::new(form, error.to_string())
+    }
+}
+
+impl From<AccessDenied> for Refusal {
+    fn from(denied: AccessDenied) -> Self {
+        let form = match denied {
+            AccessDenied::Unauthenticated(_) => RequestErrorForm::Unauthenticated,
+            AccessDenied::Forbidden(_) => RequestErrorForm::Forbidden,
+            AccessDenied::Unavailable(_) => RequestErrorForm::Busy,
+        };
+        Self::new(form, denied.to_string())
+    }
+}
+
+impl From<PushDenied> for Refusal {
+    fn from(denied: PushDenied) -> Self {
+        match denied {
+            PushDenied::Rejected(rejection) => Self::push(PushError::Rejected(rejection)),
+            PushDenied::Denied(denied) => denied.into(),
+        }
     }
 }
 

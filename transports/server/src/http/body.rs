@@ -21,7 +21,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    match tokio::time::timeout(limits.body_timeout, collect(body, limits.max_frame_bytes)).await {
+    match tokio::time::timeout(limits.body_timeout, collect(body, limits.max_frame_bytes, limits)).await {
         Ok(collected) => collected,
         Err(_) => {
             let message = format!("the body took longer than {:?}", limits.body_timeout);
@@ -30,7 +30,18 @@ where
     }
 }
 
-async fn collect<B>(body: B, max_bytes: usize) -> Result<Bytes, Refusal>
+/// Reads the body of a request whose answer is decided, within the same bounds.
+pub(crate) async fn discard_body<B>(body: B, limits: &ServerLimits)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    // However it ends: the answer is decided.
+    let _ = tokio::time::timeout(limits.body_timeout, collect(body, 0, limits)).await;
+}
+
+/// The body, if it has no more than `max_bytes`; otherwise reads past them for a while.
+async fn collect<B>(body: B, max_bytes: usize, limits: &ServerLimits) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -38,6 +49,7 @@ where
     let mut body = pin!(body);
     let mut collected = BytesMut::new();
     let mut len = 0_usize;
+    let cut_off = limits.max_frame_bytes.saturating_mul(DISCARDED_BODIES);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let error: BoxError = error.into();
@@ -47,7 +59,7 @@ where
         len = len.saturating_add(data.len());
         if len <= max_bytes {
             collected.extend_from_slice(&data);
-        } else if len > max_bytes.saturating_mul(DISCARDED_BODIES) {
+        } else if len > cut_off {
             break;
         }
     }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -21,6 +21,9 @@ use crate::service::SyncBody;
 
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Where clients show who they are.
+const SHOWN: HeaderValue = HeaderValue::from_static("livestore-payload, authorization, cookie");
 
 pub(crate) async fn history(
     store: Store,
@@ -46,7 +49,13 @@ pub(crate) async fn history(
         Response::new(StreamBody::new(body).boxed_unsync())
     };
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, if is_public { PUBLIC } else { PRIVATE });
+    if is_public {
+        headers.insert(CACHE_CONTROL, PUBLIC);
+    } else {
+        headers.insert(CACHE_CONTROL, PRIVATE);
+        // Another user of the same browser may not be allowed to read it.
+        headers.insert(VARY, SHOWN);
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(Encoding::Json.content_type()));
     headers.insert(ETAG, etag);
     Ok(response)

@@ -6,8 +6,8 @@ mod history;
 mod pull;
 mod push;
 
-pub(crate) use answer::{Refusal, empty, encoding_of, full, health, ok, text};
-pub(crate) use body::read_body;
+pub(crate) use answer::{Refusal, ask_for_upgrade, empty, encoding_of, full, health, ok, text};
+pub(crate) use body::{discard_body, read_body};
 pub(crate) use history::history;
 pub(crate) use pull::pull;
 pub(crate) use push::push;

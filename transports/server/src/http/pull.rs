@@ -10,17 +10,20 @@ use livestore_traits::{BoxStream, Pull, PullError, PullMode, PullPage};
 use livestore_wire::{Encoding, PageForm, PageHead, PullQuery};
 
 use super::{Refusal, answer, ok};
+use crate::access::Access;
 use crate::hub::Store;
 use crate::lifecycle::Phase;
 use crate::service::{Shared, SyncBody};
 
 pub(crate) async fn pull(
     store: &Store,
+    access: &Access,
     shared: &Arc<Shared>,
     query: PullQuery,
     encoding: Encoding,
 ) -> Result<Response<SyncBody>, Refusal> {
-    let wait = query.wait.min(shared.limits.max_wait);
+    // What the client shows by then is for another request.
+    let wait = query.wait.min(shared.limits.max_wait).min(access.time_left());
     let mode = if wait.is_zero() { PullMode::Once } else { PullMode::Live };
     let mut pages = store.backend().pull(Pull::new(query.backend_id, query.cursor, mode));
     let Some(first) = pages.next().await else {

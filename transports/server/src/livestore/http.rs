@@ -17,18 +17,25 @@ use livestore_wire::livestore::{
 
 use super::pull::{self, PullEnd};
 use super::push::push;
+use crate::access::Access;
 use crate::http::full;
 use crate::hub::Store;
 use crate::service::SyncBody;
 
+/// Whose request it is, and about what.
+struct Peer {
+    store: Store,
+    access: Access,
+}
+
 /// Answers the body of a request.
-pub(crate) async fn post(store: Store, body: &[u8]) -> Response<SyncBody> {
-    let store = Arc::new(store);
+pub(crate) async fn post(store: Store, access: Access, body: &[u8]) -> Response<SyncBody> {
+    let peer = Arc::new(Peer { store, access });
     let frames = decode_client_frames(body, Transport::Http);
     let has_pull = frames
         .iter()
         .any(|frame| matches!(frame, Ok(ClientFrame::Request(Request { call: Call::Pull(_), .. }))));
-    let answers = stream::iter(frames).flat_map(move |frame| answers(&store, frame));
+    let answers = stream::iter(frames).flat_map(move |frame| answers(&peer, frame));
     let array = array(answers.boxed());
     let body = if has_pull {
         // However long the log is, it is not gathered here.
@@ -61,7 +68,7 @@ fn array(frames: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
     bracket("[").chain(elements).chain(bracket("]")).boxed()
 }
 
-fn answers(store: &Arc<Store>, frame: Result<ClientFrame, Malformed>) -> BoxStream<'static, Bytes> {
+fn answers(peer: &Arc<Peer>, frame: Result<ClientFrame, Malformed>) -> BoxStream<'static, Bytes> {
     let request = match frame {
         Ok(ClientFrame::Request(request)) => request,
         Ok(ClientFrame::Ping) => return one(&ServerFrame::Pong),
@@ -76,8 +83,8 @@ fn answers(store: &Arc<Store>, frame: Result<ClientFrame, Malformed>) -> BoxStre
     };
     match request.call {
         Call::Ping => one(&ServerFrame::Exit { request_id: request.id, exit: Exit::Pong }),
-        Call::Push(call) => stream::once(append(store.clone(), request.id, call)).boxed(),
-        Call::Pull(call) => history(store.clone(), request.id, call),
+        Call::Push(call) => stream::once(append(peer.clone(), request.id, call)).boxed(),
+        Call::Pull(call) => history(peer.clone(), request.id, call),
     }
 }
 
@@ -85,9 +92,10 @@ fn one(frame: &ServerFrame) -> BoxStream<'static, Bytes> {
     stream::iter([frame.encode()]).boxed()
 }
 
-async fn append(store: Arc<Store>, id: RequestId, call: PushCall) -> Bytes {
+async fn append(peer: Arc<Peer>, id: RequestId, call: PushCall) -> Bytes {
+    let Peer { store, access } = &*peer;
     let outcome = match call.into_push() {
-        Some(batch) => push(store.backend().clone(), batch, store.capabilities().limits).await,
+        Some(batch) => push(store.backend().clone(), access, batch, store.capabilities().limits).await,
         None => Ok(()),
     };
     let exit = outcome.map_or_else(|error| Exit::Failed(Failure::Error(error)), |()| Exit::Accepted);
@@ -95,11 +103,11 @@ async fn append(store: Arc<Store>, id: RequestId, call: PushCall) -> Bytes {
 }
 
 /// A chunk for each page, then how it ended.
-fn history(store: Arc<Store>, id: RequestId, call: PullCall) -> BoxStream<'static, Bytes> {
-    let pages = pull::pages(store.backend().clone(), call).map(Some).chain(stream::iter([None]));
+fn history(peer: Arc<Peer>, id: RequestId, call: PullCall) -> BoxStream<'static, Bytes> {
+    let pages = pull::pages(peer.store.backend().clone(), call).map(Some).chain(stream::iter([None]));
     let frames = pages.scan(false, move |is_over, page| {
         let frame = (!*is_over).then(|| match page {
-            Some(Ok(page)) => encode_chunk(&id, &store.items().body(&page), page.info),
+            Some(Ok(page)) => encode_chunk(&id, &peer.store.items().body(&page), page.info),
             Some(Err(end)) => {
                 *is_over = true;
                 let error = Failure::Error(failed(end));

@@ -7,7 +7,9 @@
 mod http;
 mod pull;
 mod push;
+mod refusal;
 mod session;
 
 pub(crate) use http::post;
+pub(crate) use refusal::{denied, no_handshake};
 pub(crate) use session::Session;

@@ -6,19 +6,26 @@ use livestore_traits::{Limits, Push, PushError, SyncBackend};
 use livestore_wire::livestore::RpcError;
 
 use super::pull::{identify, mismatch};
+use crate::access::Access;
 
 /// Appends a batch.
 ///
 /// Unlike native clients' args, these are taken as they are: they come out of `JSON.stringify`, which writes large
 /// numbers in digits that no double holds, and are read by `JSON.parse`, which does not mind.
-pub(super) async fn push(backend: Arc<dyn SyncBackend>, push: Push, limits: Limits) -> Result<(), RpcError> {
+pub(super) async fn push(
+    backend: Arc<dyn SyncBackend>,
+    access: &Access,
+    push: Push,
+    limits: Limits,
+) -> Result<(), RpcError> {
     let parent = push.parent;
     let received = push.backend_id.clone();
-    let outcome = match push.check_limits(&limits) {
-        Ok(()) => backend.push(push).await,
-        Err(error) => Err(error),
+    let append = async {
+        push.check_limits(&limits)?;
+        access.admit_push(&push.events).await?;
+        backend.push(push).await
     };
-    let Err(error) = outcome else { return Ok(()) };
+    let Err(error) = append.await else { return Ok(()) };
     match (&error, received) {
         (PushError::UpstreamAhead { head, .. }, _) => {
             return Err(RpcError::ServerAhead { minimum_expected_num: head.0, provided_num: parent.0 });

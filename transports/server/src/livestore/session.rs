@@ -22,6 +22,7 @@ use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
 use super::pull::{self, Pages, PullEnd};
 use super::push::push;
+use crate::access::Access;
 use crate::hub::Store;
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
@@ -32,6 +33,7 @@ type PushOutcome = (RequestId, Result<(), RpcError>);
 pub(crate) struct Session<S> {
     socket: Socket<S>,
     store: Store,
+    access: Access,
     limits: Arc<ServerLimits>,
     pushes: FuturesUnordered<BoxFuture<'static, PushOutcome>>,
     /// The ids of `pushes`, which may not be used again meanwhile.
@@ -54,10 +56,16 @@ struct RunningPull {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(crate) fn new(socket: WebSocketStream<S>, store: Store, limits: Arc<ServerLimits>) -> Self {
+    pub(crate) fn new(
+        socket: WebSocketStream<S>,
+        store: Store,
+        access: Access,
+        limits: Arc<ServerLimits>,
+    ) -> Self {
         Self {
             socket: Socket::new(socket, limits.clone()),
             store,
+            access,
             limits,
             pushes: FuturesUnordered::new(),
             pushing: Vec::new(),
@@ -156,8 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let backend = self.store.backend().clone();
         let limits = self.store.capabilities().limits;
+        let access = self.access.clone();
         self.pushing.push(id.clone());
-        self.pushes.push(async move { (id, push(backend, batch, limits).await) }.boxed());
+        self.pushes.push(async move { (id, push(backend, &access, batch, limits).await) }.boxed());
         Ok(())
     }
 
@@ -273,6 +282,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation for Session<S> {
 
     fn is_drained(&self) -> bool {
         self.is_draining && self.pushes.is_empty()
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        self.access.expires()
     }
 
     fn check_times(&self, now: Instant) -> Option<Closing> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use livestore_wire::CLOSE_UNAUTHORIZED;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
@@ -28,6 +29,12 @@ impl Closing {
             reason.pop();
         }
         Self::Say(code, reason)
+    }
+
+    /// The peer's access has ended; it may come back with another one.
+    pub(crate) fn expired() -> Self {
+        let code = CloseCode::try_from(CLOSE_UNAUTHORIZED).expect("codes from 4000 on are free to use");
+        Self::with(code, "the access has expired")
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every WebSocket does, whatever it speaks: it takes turns until it is to end, drains and stops with the server.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) trait Conversation {
     fn drain(&mut self);
     /// Whether it was told to drain, and nothing is left to do.
     fn is_drained(&self) -> bool;
+    /// When the peer's access ends, if it does.
+    fn expires(&self) -> Option<Instant>;
     /// Whether something took too long. Asked at least twice within `shortest_bound`.
     fn check_times(&self, now: Instant) -> Option<Closing>;
     fn shortest_bound(&self) -> Duration;
@@ -33,6 +36,13 @@ pub(crate) async fn serve(conversation: &mut impl Conversation, running: &mut Ru
     // Looking twice per bound ends a connection at most half as late again, and costs an idle one next to nothing.
     let mut checks = tokio::time::interval((conversation.shortest_bound() / 2).max(MIN_CHECK_INTERVAL));
     let mut next_phase = Phase::Draining;
+    let expires = conversation.expires();
+    let mut expired = pin!(async move {
+        match expires {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => pending().await,
+        }
+    });
     loop {
         tokio::select! {
             biased;
@@ -43,6 +53,7 @@ pub(crate) async fn serve(conversation: &mut impl Conversation, running: &mut Ru
                 next_phase = Phase::Stopped;
                 conversation.drain();
             }
+            () = expired.as_mut() => return Closing::expired(),
             closing = poll_fn(|cx| poll_turn(conversation, cx)) => return closing,
             now = checks.tick() => {
                 if let Some(closing) = conversation.check_times(now) {

@@ -20,6 +20,7 @@ use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
 use super::{Closing, Conversation, MESSAGES_PER_TURN, Socket, close, serve};
 use crate::SERVER;
+use crate::access::Access;
 use crate::admission;
 use crate::hub::Store;
 use crate::lifecycle::{Phase, Running};
@@ -28,6 +29,7 @@ use crate::limits::ServerLimits;
 pub(crate) struct Session<S> {
     socket: Socket<S>,
     store: Store,
+    access: Access,
     limits: Arc<ServerLimits>,
     pushes: FuturesUnordered<BoxFuture<'static, (u64, Result<PushAck, PushError>)>>,
     pulls: Vec<RunningPull>,
@@ -43,10 +45,16 @@ struct RunningPull {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(crate) fn new(socket: WebSocketStream<S>, store: Store, limits: Arc<ServerLimits>) -> Self {
+    pub(crate) fn new(
+        socket: WebSocketStream<S>,
+        store: Store,
+        access: Access,
+        limits: Arc<ServerLimits>,
+    ) -> Self {
         Self {
             socket: Socket::new(socket, limits.clone()),
             store,
+            access,
             limits,
             pushes: FuturesUnordered::new(),
             pulls: Vec::new(),
@@ -122,7 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return self.feed(&ServerFrame::PushRefused { id, error: error.into() });
         }
         let backend = self.store.backend().clone();
-        self.pushes.push(async move { (id, backend.push(push).await) }.boxed());
+        let access = self.access.clone();
+        let admitted = async move {
+            access.admit_push(&push.events).await?;
+            backend.push(push).await
+        };
+        self.pushes.push(admitted.map(move |outcome| (id, outcome)).boxed());
         Ok(())
     }
 
@@ -215,6 +228,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation for Session<S> {
 
     fn is_drained(&self) -> bool {
         self.is_draining && self.pushes.is_empty()
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        self.access.expires()
     }
 
     fn check_times(&self, now: Instant) -> Option<Closing> {

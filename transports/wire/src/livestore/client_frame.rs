@@ -1,12 +1,14 @@
 //! What a client says, and what is wrong with what is no message.
 
-use livestore_traits::{BackendId, Cursor, GlobalSeq, Push, SyncedEvent};
-use serde::Deserialize;
+use bytes::Bytes;
+use livestore_traits::{BackendId, Cursor, GlobalSeq, Push, StoreId, SyncedEvent};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::item::{CursorForm, EventForm, OptionForm};
+use super::item::{CursorForm, EventForm, EventRef, OptionForm};
 use super::{Defect, Dialect, Exit, Failure, RequestId, ServerFrame, Transport};
+use crate::SyncPayload;
 
 /// How much of a text is repeated in an answer, in characters.
 const MAX_QUOTED_CHARS: usize = 100;
@@ -28,6 +30,44 @@ pub enum ClientFrame {
     Eof,
 }
 
+/// What every request of a client repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// How the client talks.
+    pub transport: Transport,
+    /// The store, as the URL names it.
+    pub store: &'a StoreId,
+    /// What the client shows, as the URL does.
+    pub payload: Option<&'a SyncPayload>,
+}
+
+impl ClientFrame {
+    /// The frame as JSON text, as 0.4.0 writes it but for its traces.
+    #[must_use]
+    pub fn encode(&self, context: RequestContext<'_>) -> Bytes {
+        match self {
+            Self::Request(request) => request.encode(context),
+            Self::Ack(id) => to_bytes(&AboutRequest { tag: "Ack", request_id: id }),
+            Self::Interrupt(id) => to_bytes(&AboutRequest { tag: "Interrupt", request_id: id }),
+            // A Durable Object answers these very bytes without waking up.
+            Self::Ping => Bytes::from_static(br#"{"_tag":"Ping"}"#),
+            Self::Eof => Bytes::from_static(br#"{"_tag":"Eof"}"#),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AboutRequest<'a> {
+    #[serde(rename = "_tag")]
+    tag: &'static str,
+    #[serde(rename = "requestId")]
+    request_id: &'a RequestId,
+}
+
+fn to_bytes<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).expect("these values have string keys and valid args").into()
+}
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -35,6 +75,69 @@ pub struct Request {
     pub id: RequestId,
     /// What is asked.
     pub call: Call,
+}
+
+impl Request {
+    fn encode(&self, context: RequestContext<'_>) -> Bytes {
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            #[serde(rename = "_tag")]
+            kind: &'static str,
+            id: &'a RequestId,
+            tag: String,
+            payload: PayloadForm<'a>,
+            headers: [(); 0],
+        }
+        let prefix = context.transport.prefix();
+        to_bytes(&Envelope {
+            kind: "Request",
+            id: &self.id,
+            tag: format!("{prefix}{}", self.call.name()),
+            payload: PayloadForm::new(&self.call, context),
+            headers: [],
+        })
+    }
+}
+
+/// The payload of any request; each has some of these.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PayloadForm<'a> {
+    store_id: &'a StoreId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<OptionForm<CursorForm>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Vec<EventRef<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_id: Option<OptionForm<&'a BackendId>>,
+}
+
+impl<'a> PayloadForm<'a> {
+    fn new(call: &'a Call, RequestContext { transport, store, payload }: RequestContext<'a>) -> Self {
+        let payload = payload.map(SyncPayload::as_raw);
+        let mut form =
+            Self { store_id: store, payload, live: None, cursor: None, batch: None, backend_id: None };
+        match call {
+            Call::Pull(call) => {
+                form.live = (transport == Transport::Ws).then_some(call.live);
+                let cursor = call
+                    .backend_id
+                    .clone()
+                    .map(|backend_id| CursorForm { backend_id, event_sequence_number: call.cursor.after });
+                form.cursor = Some(cursor.into());
+            }
+            Call::Push(call) => {
+                form.batch = Some(call.events.iter().map(EventRef::from).collect());
+                form.backend_id = Some(call.backend_id.as_ref().into());
+            }
+            Call::Ping => {}
+        }
+        form
+    }
 }
 
 /// What a request asks. The store is the URL's, whatever the request says.
@@ -48,12 +151,22 @@ pub enum Call {
     Ping,
 }
 
+impl Call {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Pull(_) => "Pull",
+            Self::Push(_) => "Push",
+            Self::Ping => "Ping",
+        }
+    }
+}
+
 /// Asks for the events after a cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullCall {
     /// The incarnation the cursor belongs to; `None` from the start.
     pub backend_id: Option<BackendId>,
-    /// Where to go on.
+    /// Where to go on. Without a backend id a client begins at the start, whatever this says.
     pub cursor: Cursor,
     /// Whether to stay after catching up.
     pub live: bool,

@@ -123,7 +123,7 @@ struct EntryForm<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EventRef<'a> {
+pub(crate) struct EventRef<'a> {
     name: &'a EventName,
     args: &'a Args,
     seq_num: GlobalSeq,
@@ -132,22 +132,19 @@ struct EventRef<'a> {
     session_id: &'a SessionId,
 }
 
+impl<'a> From<&'a SyncedEvent> for EventRef<'a> {
+    fn from(event: &'a SyncedEvent) -> Self {
+        let SyncedEvent { seq, parent, name, args, client_id, session_id, .. } = event;
+        Self { name, args, seq_num: *seq, parent_seq_num: *parent, client_id, session_id }
+    }
+}
+
 impl<'a> From<&'a SyncedEvent> for EntryForm<'a> {
     fn from(event: &'a SyncedEvent) -> Self {
-        let SyncedEvent { seq, parent, name, args, client_id, session_id, created_at, .. } = event;
-        let metadata =
-            created_at.map(|at| MetadataForm { tag: MetadataTag::Sync, created_at: Iso(at).to_string() });
-        Self {
-            event_encoded: EventRef {
-                name,
-                args,
-                seq_num: *seq,
-                parent_seq_num: *parent,
-                client_id,
-                session_id,
-            },
-            metadata: metadata.into(),
-        }
+        let metadata = event
+            .created_at
+            .map(|at| MetadataForm { tag: MetadataTag::Sync, created_at: Iso(at).to_string() });
+        Self { event_encoded: event.into(), metadata: metadata.into() }
     }
 }
 
@@ -260,7 +257,7 @@ enum InfoForm {
 }
 
 /// The cursor of a pull.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CursorForm {
     pub(crate) backend_id: BackendId,

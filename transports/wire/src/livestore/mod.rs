@@ -18,15 +18,19 @@
 
 mod client_frame;
 mod exit;
+mod frame_array;
 mod item;
 mod query;
 mod request_id;
 mod server_frame;
 mod timestamp;
 
-pub use client_frame::{Call, ClientFrame, Malformed, PullCall, PushCall, Request, decode_client_frames};
+pub use client_frame::{
+    Call, ClientFrame, Malformed, PullCall, PushCall, Request, RequestContext, decode_client_frames,
+};
 pub use exit::{Defect, Exit, Failure, RpcError};
+pub use frame_array::FrameArray;
 pub use item::{MAX_ITEM_BYTES, MAX_ITEM_EVENTS, PullItem, cut, encode_item_body};
-pub use query::{InvalidQuery, SyncQuery, Transport};
+pub use query::{InvalidQuery, SyncQuery, SyncUrl, Transport};
 pub use request_id::{Dialect, RequestId};
 pub use server_frame::{ServerFrame, encode_chunk};

@@ -1,7 +1,27 @@
 //! The query of a sync URL: `?storeId=…&payload=…&transport=ws|http`, on any path.
 
+use http::Uri;
 use livestore_traits::StoreId;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::url::ServerUrl;
+use crate::{InvalidUrl, SyncPayload};
+
+/// The longest URL of a server, before anything is added. A URI has at most 64 KiB, and escaping a payload twice makes it
+/// up to five times as long.
+const MAX_URL_BYTES: usize = 8 * 1024;
+
+/// What JavaScript's `encodeURIComponent` escapes.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 /// How a client talks to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +33,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// What a query calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Http => "http",
+        }
+    }
+
     /// What the names of this transport's procedures begin with.
     pub(crate) const fn prefix(self) -> &'static str {
         match self {
@@ -75,6 +103,55 @@ impl SyncQuery {
     }
 }
 
+/// Where a client finds one store at a server of this protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncUrl {
+    server: ServerUrl,
+    store: StoreId,
+}
+
+impl SyncUrl {
+    /// The store `store` at the server `url`, which may have a path and a query of its own. `schemes` are those that may
+    /// be used, the one without TLS first.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`] if the text is no URL, has another scheme, or names what this protocol adds.
+    pub fn new(schemes: &[&str], url: &str, store: StoreId) -> Result<Self, InvalidUrl> {
+        if url.len() > MAX_URL_BYTES {
+            return Err(InvalidUrl::new(url, "it is too long"));
+        }
+        let server = ServerUrl::parse(schemes, url)?;
+        let query = server.query.as_deref().unwrap_or_default();
+        let is_ours = |name: &str| ["storeId", "payload", "transport"].contains(&name);
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_ours(&name)) {
+            return Err(InvalidUrl::new(url, "storeId, payload and transport are added to it"));
+        }
+        Ok(Self { server, store })
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &StoreId {
+        &self.store
+    }
+
+    /// Where a client that shows `payload` connects.
+    #[must_use]
+    pub fn uri(&self, transport: Transport, payload: Option<&SyncPayload>) -> Uri {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("storeId", self.store.as_str());
+        if let Some(payload) = payload {
+            let escaped: String = utf8_percent_encode(payload.as_json(), COMPONENT).collect();
+            query.append_pair("payload", &escaped);
+        }
+        query.append_pair("transport", transport.name());
+        let ServerUrl { origin, path, query: own } = &self.server;
+        let own = own.as_ref().map(|own| format!("{own}&")).unwrap_or_default();
+        let text = format!("{origin}{path}?{own}{}", query.finish());
+        text.parse().expect("the parts were checked, the rest is escaped, and together they are short enough")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +180,33 @@ mod tests {
         ] {
             assert_eq!(SyncQuery::parse(text), Some(Err(InvalidQuery)), "{text}");
         }
+    }
+
+    fn uri(url: &str, payload: Option<&str>) -> Result<String, InvalidUrl> {
+        let payload = payload.map(|text| SyncPayload::from_json(text).unwrap());
+        let url = SyncUrl::new(&["https"], url, StoreId::new("a-1").unwrap())?;
+        Ok(url.uri(Transport::Http, payload.as_ref()).to_string())
+    }
+
+    #[test]
+    fn a_url_keeps_its_path_and_query() {
+        for (url, expected) in [
+            ("https://a", "https://a/?storeId=a-1&transport=http"),
+            ("https://a:1/sync", "https://a:1/sync?storeId=a-1&transport=http"),
+            ("https://a/sync/?key=x%20y", "https://a/sync/?key=x%20y&storeId=a-1&transport=http"),
+        ] {
+            assert_eq!(uri(url, None).unwrap(), expected);
+        }
+        for url in ["http://a", "https://a?storeId=b", "https://a?transport=ws", "https://u@a"] {
+            assert!(uri(url, None).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_longest_payload_fits_into_the_longest_url() {
+        let payload = format!("\"{}\"", "%".repeat(SyncPayload::MAX_BYTES - 2));
+        let url = format!("https://{:x<1$}", "a/", MAX_URL_BYTES - 8);
+        assert!(uri(&url, Some(&payload)).unwrap().len() > 5 * SyncPayload::MAX_BYTES);
+        assert!(uri(&format!("{url}x"), None).is_err());
     }
 }

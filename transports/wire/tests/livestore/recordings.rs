@@ -5,9 +5,11 @@
 
 use std::path::Path;
 
+use livestore_traits::StoreId;
+use livestore_wire::SyncPayload;
 use livestore_wire::livestore::{
-    Call, ClientFrame, Exit, Failure, Malformed, Request, ServerFrame, SyncQuery, Transport,
-    decode_client_frames,
+    Call, ClientFrame, Exit, Failure, Malformed, Request, RequestContext, ServerFrame, SyncQuery, SyncUrl,
+    Transport, decode_client_frames,
 };
 use serde_json::Value;
 
@@ -201,4 +203,46 @@ fn with_args(mut frame: Value) -> Value {
         frame.as_object_mut().unwrap().remove("values");
     }
     frame
+}
+
+/// What 0.4.0 adds for tracing.
+fn without_traces(mut said: Value) -> Value {
+    if let Some(fields) = said.as_object_mut() {
+        fields.retain(|key, _| !["traceId", "spanId", "sampled"].contains(&key.as_str()));
+    }
+    said
+}
+
+#[test]
+fn what_a_client_says_is_written_as_recorded() {
+    let mut count = 0;
+    for line in lines().iter().filter(|line| !is_by_hand(line)) {
+        let Some(said) = line.said("c>s").filter(Value::is_object) else { continue };
+        let [Ok(frame)] = &decode_client_frames(&bytes(&said), line.transport())[..] else { continue };
+        let store = StoreId::new(said["payload"]["storeId"].as_str().unwrap_or("none")).unwrap();
+        let payload = said["payload"].get("payload").map(|payload| SyncPayload::new(payload).unwrap());
+        let context =
+            RequestContext { transport: line.transport(), store: &store, payload: payload.as_ref() };
+        let written: Value = serde_json::from_slice(&frame.encode(context)).unwrap();
+        assert_eq!(written, without_traces(said), "{}", line.place());
+        count += 1;
+    }
+    assert!(count > 200, "only {count} frames were found");
+}
+
+#[test]
+fn every_url_is_written_as_recorded() {
+    let mut count = 0;
+    for line in lines().iter().filter(|line| line.text("kind") == "http-request" && !is_by_hand(line)) {
+        let Some(target) = line.text("line").split(' ').nth(1).filter(|target| target.contains('?')) else {
+            continue;
+        };
+        let query = SyncQuery::parse(target.split_once('?').unwrap().1).unwrap().unwrap();
+        let payload = query.payload.map(|payload| SyncPayload::new(&payload).unwrap());
+        let url = SyncUrl::new(&["http"], "http://a", query.store).unwrap();
+        let uri = url.uri(query.transport, payload.as_ref());
+        assert_eq!(uri.path_and_query().unwrap().as_str(), target, "{}", line.place());
+        count += 1;
+    }
+    assert!(count > 100, "only {count} URLs were found");
 }

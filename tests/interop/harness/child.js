@@ -1,0 +1,66 @@
+//! A child process of a test: its output is kept, and shown if the test fails; it ends with the test.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+
+import { inTime } from './wait.js'
+
+const KEPT_OUTPUT = 20_000
+
+export class Child {
+  #process
+  #output = ''
+  #exit
+
+  /** Starts `command`. `options` are those of `spawn`. */
+  constructor(t, name, command, args, options = {}) {
+    this.name = name
+    this.#process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
+    this.#exit = once(this.#process, 'close')
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
+      })
+    }
+    t.after(async () => {
+      await this.stop('SIGKILL')
+      if (!t.passed) t.diagnostic(`output of ${name}:\n${this.#output}`)
+    })
+  }
+
+  get channel() {
+    return this.#process
+  }
+
+  get output() {
+    return this.#output
+  }
+
+  get isRunning() {
+    return this.#process.exitCode === null && this.#process.signalCode === null
+  }
+
+  /** The match of the first output that matches `pattern`. */
+  async says(pattern) {
+    return inTime(`${this.name} said ${pattern}`, new Promise((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(this.#output)
+        if (match) resolve(match)
+      }
+      this.#process.stdout.on('data', look)
+      look()
+      this.#exit.then(([code, signal]) => reject(new Error(`${this.name} ended (${signal ?? code}):\n${this.#output}`)))
+    }))
+  }
+
+  /** Resolves with how it ended: `{ code, signal }`. */
+  async exited() {
+    const [code, signal] = await inTime(`${this.name} ended`, this.#exit)
+    return { code, signal }
+  }
+
+  async stop(signal) {
+    if (this.isRunning) this.#process.kill(signal)
+    return this.exited()
+  }
+}

@@ -1,0 +1,102 @@
+//! The servers that clients are tested against: ours and LiveStore's own.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { Child } from './child.js'
+import { eventually } from './wait.js'
+
+/** A directory that ends with the test. */
+export function scratch(t) {
+  const dir = mkdtempSync(join(tmpdir(), 'livestore-interop-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+const kinds = {
+  ours: {
+    command: (port, dataDir) => [
+      process.env.LIVESTORE_BIN,
+      ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir],
+    ],
+    says: /serves ws:\/\/(\S+)/,
+    health: '/health',
+  },
+  reference: {
+    command: (port, dataDir) => [
+      process.execPath,
+      [...process.execArgv, new URL('../reference/serve.js', import.meta.url).pathname, '--port', port, '--data-dir', dataDir],
+    ],
+    says: /listening on http:\/\/(\S+)/,
+    health: '/',
+  },
+}
+
+export class Server {
+  #t
+  #kind
+  #args
+  #dataDir
+  #child
+  #address
+
+  /** Starts a server of a kind, `ours` or `reference`, with an empty data directory and further arguments. */
+  static async start(t, kind = 'ours', args = []) {
+    const server = new Server(t, kind, args)
+    await server.start()
+    return server
+  }
+
+  constructor(t, kind, args) {
+    this.#t = t
+    this.#kind = kinds[kind]
+    this.#args = args
+    this.#dataDir = join(scratch(t), 'data')
+  }
+
+  /** Where clients find it. */
+  url(scheme) {
+    return `${scheme}://${this.#address}`
+  }
+
+  /** Starts it, at the same address as before, with the data that is there. */
+  async start() {
+    const port = this.#address?.split(':')[1] ?? '0'
+    const [command, args] = this.#kind.command(port, this.#dataDir)
+    this.#child = new Child(this.#t, 'the server', command, [...args, ...this.#args])
+    const [, address] = await this.#child.says(this.#kind.says)
+    this.#address = address
+    await eventually('the server was healthy', () =>
+      fetch(`${this.url('http')}${this.#kind.health}`).then(({ ok }) => ok, () => false),
+    )
+  }
+
+  /** Ends it as a service manager does (SIGTERM), or as a power cut does (SIGKILL). */
+  async stop(signal = 'SIGTERM') {
+    const { code } = await this.#child.stop(signal)
+    if (signal === 'SIGTERM' && code !== 0) throw new Error(`the server ended with ${code}:\n${this.#child.output}`)
+  }
+
+  /** Removes its data while it is down. */
+  wipe() {
+    rmSync(this.#dataDir, { recursive: true })
+  }
+
+  /** All events of a store, as LiveStore's HTTP wire gives them. */
+  async log(storeId, payload) {
+    const search = new URLSearchParams({ storeId, transport: 'http' })
+    if (payload) search.set('payload', encodeURIComponent(JSON.stringify(payload)))
+    const request = {
+      _tag: 'Request',
+      id: '0',
+      tag: 'SyncHttpRpc.Pull',
+      payload: { storeId, payload, cursor: { _tag: 'None' } },
+      headers: [],
+    }
+    const answer = await fetch(`${this.url('http')}/?${search}`, { method: 'POST', body: JSON.stringify(request) })
+    const frames = await answer.json()
+    const items = frames.flatMap((frame) => frame.values ?? [])
+    return items.flatMap((item) => item.batch.map(({ eventEncoded }) => eventEncoded))
+  }
+}

@@ -1,0 +1,1 @@
+//! From a URL to the backend behind it.

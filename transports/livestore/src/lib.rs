@@ -1,0 +1,1 @@
+//! A client of LiveStore's own sync backend.
