@@ -13,6 +13,8 @@ pub struct LeaderStatus {
     pub label: Arc<str>,
     /// Its term.
     pub term: Term,
+    /// Counts the changes of this status in this term.
+    pub revision: u64,
     /// The client.
     pub client_id: ClientId,
     /// The backend's incarnation, if it is known.

@@ -66,6 +66,16 @@ pub enum LeaderFailure {
     /// Leadership was lost.
     #[error(transparent)]
     Lost(#[from] livestore_traits::LostLeadership),
+    /// Leadership could not be sought.
+    #[error("leadership could not be acquired")]
+    Election(#[from] livestore_traits::LeaderError),
+}
+
+impl LeaderFailure {
+    /// Whether the store may go on under another leader: this one was only replaced.
+    pub(super) const fn is_replaced(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Eventlog(EventlogError::Fenced { .. }))
+    }
 }
 
 impl From<RecoveryError> for LeaderFailure {
@@ -219,14 +229,6 @@ impl LeaderCore {
     pub fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LeaderFailure> {
         let persisted = self.log.session(session_id)?.map_or(0, |record| record.persisted);
         Ok(SessionSnapshot { snapshot: self.state.snapshot()?, persisted })
-    }
-
-    /// An empty materializer of the same definitions, for a session.
-    ///
-    /// # Errors
-    /// [`MaterializeError`] if there is no room for another state.
-    pub fn fork_state(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
-        self.state.fork()
     }
 
     /// An independent reader of the log.

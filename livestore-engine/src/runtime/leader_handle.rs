@@ -3,8 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use livestore_traits::{
-    Attach, Attached, EventlogError, EventlogReader, LeaderItem, LostLeadership, MaterializeError,
-    Materializer, SessionId, SessionSnapshot,
+    Attach, Attached, EventlogError, EventlogReader, LeaderItem, LostLeadership, SessionId, SessionSnapshot,
 };
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -28,7 +27,6 @@ pub(crate) enum LeaderMessage {
         session_id: SessionId,
         reply: oneshot::Sender<Result<SessionSnapshot, LeaderFailure>>,
     },
-    ForkState(oneshot::Sender<Result<Box<dyn Materializer>, MaterializeError>>),
     Reader(oneshot::Sender<Result<Box<dyn EventlogReader>, EventlogError>>),
     /// Syncs now instead of waiting; answered with the status that shows it.
     SyncNow(oneshot::Sender<LeaderStatus>),
@@ -91,11 +89,6 @@ impl LeaderHandle {
         let mut failure = self.failure.clone();
         // An error means that it ended without one.
         failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())
-    }
-
-    /// Why the leader stopped, once it has.
-    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<LeaderFailure>>> {
-        self.failure.clone()
     }
 }
 

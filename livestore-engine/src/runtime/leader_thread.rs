@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use livestore_traits::{
-    Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, MaterializeError,
-    Materializer, Quarantined, SeqNum, SyncBackend, Term, UnknownEvent,
+    Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, MaterializerSource,
+    Quarantined, SeqNum, SyncBackend, Term, UnknownEvent,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
@@ -32,17 +32,25 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// The most messages taken in before their effects are performed.
 const MESSAGES_AT_ONCE: usize = 1024;
 
-/// What a leader needs to begin.
+/// Opens the log, each time that this process begins to lead.
+pub(crate) type OpenLog = Arc<Mutex<dyn FnMut() -> Result<Box<dyn Eventlog>, EventlogError> + Send>>;
+
+/// Is told while the state is brought up from the log.
+pub(crate) type OnReplay = Arc<Mutex<dyn FnMut(RecoveryProgress) + Send>>;
+
+/// What a leader needs to begin, as often as it does.
+#[derive(Clone)]
 pub(crate) struct LeaderSettings {
     pub(crate) config: LeaderConfig,
-    pub(crate) open_log: Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>,
-    pub(crate) open_state: Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>,
+    pub(crate) open_log: OpenLog,
+    pub(crate) states: Arc<dyn MaterializerSource>,
     pub(crate) backend: Option<Arc<dyn SyncBackend>>,
-    /// `None`: whoever opens the log leads, with the next term.
-    pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) on_unknown: UnknownPolicy,
-    pub(crate) on_replay: Box<dyn FnMut(RecoveryProgress) + Send>,
+    pub(crate) on_replay: OnReplay,
 }
+
+/// Where a leader's status is published; shared by all leaders that a store has one after the other.
+pub(crate) type StatusBoard = Arc<watch::Sender<LeaderStatus>>;
 
 /// What to do with events that the application does not know.
 #[derive(Clone, Default)]
@@ -70,7 +78,13 @@ impl fmt::Debug for UnknownPolicy {
 }
 
 /// Opens the log, recovers, and starts the thread; returns when the leader leads.
-pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandle, RecoveryError> {
+///
+/// Without a `leadership` whoever opens the log leads, with the next term. The status goes to `board`, or to a new one.
+pub(crate) async fn spawn_leader(
+    settings: LeaderSettings,
+    leadership: Option<Arc<dyn Leadership>>,
+    board: Option<StatusBoard>,
+) -> Result<(LeaderHandle, StatusBoard), RecoveryError> {
     let (inbox, messages) = mpsc::channel();
     let (failure_sender, failure) = watch::channel(None);
     let (started, start) = oneshot::channel();
@@ -80,11 +94,11 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
     let inbox = Arc::new(Inbox(inbox));
     let thread = move || {
         let _enter = runtime.enter();
-        let opened = LeaderThread::open(settings, own_inbox, runtime.clone());
+        let opened = LeaderThread::open(settings, leadership, board, own_inbox, runtime.clone());
         match opened {
-            Ok((mut thread, status)) => {
+            Ok(mut thread) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
-                let _ = started.send(Ok(status));
+                let _ = started.send(Ok(thread.board.clone()));
                 let run = AssertUnwindSafe(|| thread.run(&messages));
                 let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic)));
                 // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
@@ -97,9 +111,7 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
                     Ok(None) => {}
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "the leader stopped");
-                        // Whoever sees the status end looks for the failure next; whoever sees the failure may open
-                        // the log again.
-                        let _status = thread.status.clone();
+                        // Whoever sees the failure may open the log again.
                         drop(thread);
                         failure_sender.send_replace(Some(Arc::new(error)));
                     }
@@ -111,13 +123,13 @@ pub(crate) async fn spawn_leader(settings: LeaderSettings) -> Result<LeaderHandl
         }
     };
     clock::spawn_thread("livestore-leader", thread).map_err(|error| EventlogError::Storage(error.into()))?;
-    let status = start.await.map_err(|_| EventlogError::Closed)??;
-    Ok(LeaderHandle { inbox, status, failure })
+    let board = start.await.map_err(|_| EventlogError::Closed)??;
+    Ok((LeaderHandle { inbox, status: board.subscribe(), failure }, board))
 }
 
 struct LeaderThread {
     core: LeaderCore,
-    status: watch::Sender<LeaderStatus>,
+    board: StatusBoard,
     upstream: Option<Upstream>,
     links: BTreeMap<LinkId, async_mpsc::UnboundedSender<LeaderItem>>,
     attaching: HashMap<LinkId, oneshot::Sender<(LinkId, Attached)>>,
@@ -131,13 +143,15 @@ struct LeaderThread {
 
 impl LeaderThread {
     fn open(
-        mut settings: LeaderSettings,
+        settings: LeaderSettings,
+        leadership: Option<Arc<dyn Leadership>>,
+        board: Option<StatusBoard>,
         inbox: mpsc::Sender<LeaderMessage>,
         runtime: Handle,
-    ) -> Result<(Self, watch::Receiver<LeaderStatus>), RecoveryError> {
-        let log = (settings.open_log)()?;
-        let state = (settings.open_state)()?;
-        let term = match &settings.leadership {
+    ) -> Result<Self, RecoveryError> {
+        let log = unpoisoned(&settings.open_log)()?;
+        let state = settings.states.open()?;
+        let term = match &leadership {
             Some(leadership) => leadership.term(),
             None => Term(log.heads()?.term.0 + 1),
         };
@@ -149,26 +163,31 @@ impl LeaderThread {
             clock::now(),
             settings.backend.is_some(),
             clock::new_identity,
-            &mut settings.on_replay,
+            &mut *unpoisoned(&settings.on_replay),
         )?;
-        let (status, receiver) = watch::channel(core.status());
+        let board = match board {
+            Some(board) => {
+                board.send_replace(core.status());
+                board
+            }
+            None => Arc::new(watch::Sender::new(core.status())),
+        };
         let mut watch = JoinSet::new();
-        if let Some(leadership) = settings.leadership.clone() {
+        if let Some(leadership) = leadership.clone() {
             watch.spawn_on(watch_leadership(leadership, inbox.clone()), &runtime);
         }
         let upstream = settings.backend.map(|backend| Upstream::new(backend, inbox, runtime));
-        let this = Self {
+        Ok(Self {
             core,
-            status,
+            board,
             upstream,
             links: BTreeMap::new(),
             attaching: HashMap::new(),
             next_link: 0,
             on_unknown: settings.on_unknown,
             watch,
-            _leadership: settings.leadership,
-        };
-        Ok((this, receiver))
+            _leadership: leadership,
+        })
     }
 
     /// Leads until it is told to stop, by the returned sender, or nobody is left to tell it anything.
@@ -221,9 +240,6 @@ impl LeaderThread {
                 self.perform_effects()?;
                 let _ = reply.send(self.core.snapshot(&session_id));
             }
-            LeaderMessage::ForkState(reply) => {
-                let _ = reply.send(self.core.fork_state());
-            }
             LeaderMessage::Reader(reply) => {
                 let _ = reply.send(self.core.reader());
             }
@@ -231,7 +247,7 @@ impl LeaderThread {
                 self.core.handle(now, Input::SyncNow);
                 self.perform_effects()?;
                 // Whoever asked may have stopped waiting.
-                let _ = done.send(self.core.status());
+                let _ = done.send(self.board.borrow().clone());
             }
             LeaderMessage::Lost(lost) => return Err(lost.into()),
             LeaderMessage::Shutdown(done) => {
@@ -250,10 +266,12 @@ impl LeaderThread {
         while let Some(effect) = self.core.poll(clock::now())? {
             self.perform(effect)?;
         }
-        let status = self.core.status();
-        self.status.send_if_modified(|known| {
+        let mut status = self.core.status();
+        self.board.send_if_modified(|known| {
+            status.revision = known.revision;
             let changed = *known != status;
             if changed {
+                status.revision += 1;
                 *known = status;
             }
             changed
@@ -318,6 +336,11 @@ impl LeaderThread {
         }
         Ok(())
     }
+}
+
+/// What an application's closure left behind when it panicked is its own business.
+fn unpoisoned<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A leader that panicked is over, its sessions with it; they are told why.

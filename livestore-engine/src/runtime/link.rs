@@ -23,9 +23,8 @@ impl LocalLink {
     }
 }
 
-/// A leader that has stopped does not come back in this process: trying again changes nothing.
-fn stopped(error: LeaderGone) -> LinkError {
-    LinkError::Refused(error.to_string())
+fn gone(_: LeaderGone) -> LinkError {
+    LinkError::Gone
 }
 
 #[async_trait]
@@ -34,7 +33,7 @@ impl LeaderLink for LocalLink {
         // Not bounded here: the leader sends only a few items ahead of those that were taken.
         let (items, mut receiver) = mpsc::unbounded_channel();
         let (link, attached) =
-            self.leader.ask(|reply| LeaderMessage::Attach { attach, items, reply }).await.map_err(stopped)?;
+            self.leader.ask(|reply| LeaderMessage::Attach { attach, items, reply }).await.map_err(gone)?;
         let items = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
         Ok(Attachment {
             attached,
@@ -46,11 +45,11 @@ impl LeaderLink for LocalLink {
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {
         let session_id = session_id.clone();
         let snapshot = self.leader.ask(|reply| LeaderMessage::Snapshot { session_id, reply }).await;
-        snapshot.map_err(stopped)?.map_err(|error| LinkError::Link(error.into()))
+        snapshot.map_err(gone)?.map_err(|error| LinkError::Link(error.into()))
     }
 
     async fn sync_now(&self) -> Result<LeaderStatus, LinkError> {
-        self.leader.ask(LeaderMessage::SyncNow).await.map_err(stopped)
+        self.leader.ask(LeaderMessage::SyncNow).await.map_err(gone)
     }
 
     async fn reports(&self) -> Result<BoxStream<'static, LeaderReport>, LinkError> {

@@ -4,11 +4,13 @@
 //! where it is called and hands the others out, so that the same code runs on a thread of its own or inline under a
 //! virtual clock.
 
+mod campaign;
 pub(crate) mod clock;
 mod core;
 mod leader_handle;
 mod leader_thread;
 mod link;
+mod member;
 mod recovery;
 mod session_cell;
 mod session_task;
@@ -19,8 +21,8 @@ pub use self::recovery::{RecoveryError, RecoveryProgress};
 
 pub use self::leader_thread::UnknownPolicy;
 
-pub(crate) use self::leader_handle::{LeaderHandle, LeaderMessage};
-pub(crate) use self::leader_thread::{LeaderSettings, spawn_leader};
-pub(crate) use self::link::LocalLink;
+pub(crate) use self::campaign::{Campaigning, Role, SeekError};
+pub(crate) use self::leader_thread::{LeaderSettings, OnReplay, OpenLog};
+pub(crate) use self::member::{BeginError, Member, RelayLink};
 pub(crate) use self::session_cell::{ReceiptState, SessionCell};
 pub(crate) use self::session_task::spawn_session;

@@ -1,23 +1,22 @@
 //! Puts a store together from its parts.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use livestore_traits::{
     Eventlog, EventlogError, LeaderElection, LeaderError, LinkError, MaterializeError, Materializer,
-    SessionId, StoreId, SyncBackend,
+    MaterializerSource, Rendezvous, SessionId, StoreId, SyncBackend,
 };
 
 use super::handle::Store;
 use super::session::SessionOptions;
+use super::sources::{OneState, OpenedStates};
 use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
 use crate::runtime::{
-    LeaderFailure, LeaderSettings, RecoveryError, RecoveryProgress, UnknownPolicy, clock, spawn_leader,
+    BeginError, Campaigning, LeaderFailure, LeaderSettings, Member, OnReplay, OpenLog, RecoveryError,
+    RecoveryProgress, SeekError, UnknownPolicy, clock,
 };
-
-type OpenLog = Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
-type OpenState = Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>;
 
 /// Is called with each status of a leader.
 pub type OnProgress = Arc<dyn Fn(&LeaderStatus) + Send + Sync>;
@@ -30,6 +29,8 @@ pub struct StoreConfig {
     pub leader: LeaderConfig,
     /// Those of each session.
     pub session: SessionConfig,
+    /// How long starting waits for a leader; without limit if it is `None`. Building the state from the log counts.
+    pub leader_limit: Option<Duration>,
 }
 
 /// Whether starting waits for what the backend has.
@@ -72,10 +73,16 @@ pub enum StartError {
     /// The session's own state cannot be made.
     #[error("the session's state cannot be made")]
     State(#[from] MaterializeError),
+    /// Nobody led within [`StoreConfig::leader_limit`].
+    #[error("no leader answered in time{}", .led_by.as_ref().map(|who| format!("; {who} leads")).unwrap_or_default())]
+    NoLeader {
+        /// Who leads, as the election knows.
+        led_by: Option<String>,
+    },
     /// The leader stopped while the store was starting, or before the session was opened.
     #[error("the leader stopped")]
     Failed(#[source] Arc<LeaderFailure>),
-    /// The leader cannot be reached: the store was shut down.
+    /// The leader cannot be reached: the store was shut down, or the leader does not fit this program.
     #[error("the leader cannot be reached")]
     Leader(#[source] LinkError),
 }
@@ -85,14 +92,14 @@ pub enum StartError {
 pub struct StoreBuilder {
     store_id: StoreId,
     open_log: Option<OpenLog>,
-    open_state: Option<OpenState>,
+    states: Option<Arc<dyn MaterializerSource>>,
     backend: Option<Arc<dyn SyncBackend>>,
-    election: Option<Box<dyn LeaderElection>>,
+    ways: Campaigning,
     config: StoreConfig,
     session: SessionOptions,
     initial_sync: InitialSync,
     on_unknown: UnknownPolicy,
-    on_replay: Box<dyn FnMut(RecoveryProgress) + Send>,
+    on_replay: OnReplay,
 }
 
 impl fmt::Debug for StoreBuilder {
@@ -106,46 +113,55 @@ impl StoreBuilder {
         Self {
             store_id,
             open_log: None,
-            open_state: None,
+            states: None,
             backend: None,
-            election: None,
+            ways: Campaigning::default(),
             config: StoreConfig::default(),
             session: SessionOptions::default(),
             initial_sync: InitialSync::default(),
             on_unknown: UnknownPolicy::default(),
-            on_replay: Box::new(|_| {}),
+            on_replay: Arc::new(Mutex::new(|_| {})),
         }
     }
 
     /// The durable log.
     pub fn eventlog(self, log: impl Eventlog) -> Self {
-        self.open_eventlog(move || Ok(log))
+        let mut log = Some(log);
+        // A leader that was replaced has closed it.
+        self.open_eventlog(move || log.take().ok_or(EventlogError::Closed))
     }
 
-    /// How to open the durable log, once this process leads: the way to go beside an election.
+    /// How to open the durable log, each time that this process begins to lead: the way to go beside an election.
     pub fn open_eventlog<L: Eventlog>(
         mut self,
-        open: impl FnOnce() -> Result<L, EventlogError> + Send + 'static,
+        mut open: impl FnMut() -> Result<L, EventlogError> + Send + 'static,
     ) -> Self {
-        self.open_log = Some(Box::new(move || open().map(|log| Box::new(log) as Box<dyn Eventlog>)));
+        let open = move || open().map(|log| Box::new(log) as Box<dyn Eventlog>);
+        self.open_log = Some(Arc::new(Mutex::new(open)));
         self
     }
 
     /// The leader's state; each session gets a fork of it.
     pub fn materializer(self, state: impl Materializer) -> Self {
-        self.open_materializer(move || Ok(state))
+        self.states(OneState::new(state))
     }
 
-    /// How to open the leader's state, once this process leads: the way to go beside an election, if it is a file.
+    /// How to open the leader's state, each time that this process begins to lead; each session gets a fork of it. The
+    /// way to go beside an election, if the state is a file.
     ///
     /// The state follows from the log: after [`MaterializeError::Corrupt`] throw its files away and start again, and it
     /// is rebuilt.
     pub fn open_materializer<M: Materializer>(
-        mut self,
-        open: impl FnOnce() -> Result<M, MaterializeError> + Send + 'static,
+        self,
+        open: impl FnMut() -> Result<M, MaterializeError> + Send + 'static,
     ) -> Self {
-        self.open_state =
-            Some(Box::new(move || open().map(|state| Box::new(state) as Box<dyn Materializer>)));
+        self.states(OpenedStates::new(open))
+    }
+
+    /// Where states come from, that of the leader and those of sessions: the way to go beside a rendezvous, where a session
+    /// may have no leader in its process.
+    pub fn states(mut self, states: impl MaterializerSource) -> Self {
+        self.states = Some(Arc::new(states));
         self
     }
 
@@ -157,7 +173,14 @@ impl StoreBuilder {
 
     /// Who may lead. Without one this process does, and fences whoever else has the log open.
     pub fn election(mut self, election: impl LeaderElection) -> Self {
-        self.election = Some(Box::new(election));
+        self.ways.election = Some(Arc::new(election));
+        self
+    }
+
+    /// Where sessions of other processes find the leader. With it, and an election, any number of processes share one
+    /// client: one leads, the others follow it, and one of them takes over when it is gone.
+    pub fn rendezvous(mut self, rendezvous: impl Rendezvous) -> Self {
+        self.ways.rendezvous = Some(Arc::new(rendezvous));
         self
     }
 
@@ -187,11 +210,11 @@ impl StoreBuilder {
 
     /// Called while the state is brought up from the log, for progress.
     pub fn on_replay(mut self, progress: impl FnMut(RecoveryProgress) + Send + 'static) -> Self {
-        self.on_replay = Box::new(progress);
+        self.on_replay = Arc::new(Mutex::new(progress));
         self
     }
 
-    /// Leads, recovers, and starts. Waits for leadership if there is an election, and for the backend if asked to.
+    /// Leads, or follows whoever leads, and starts. Waits for a leader, and for the backend if asked to.
     ///
     /// Runs on the tokio runtime it is called in, beside a thread for the leader.
     ///
@@ -201,23 +224,27 @@ impl StoreBuilder {
     /// # Cancel safety
     /// Cancel safe: what was started ends by itself.
     pub async fn start(self) -> Result<Store, StartError> {
-        let open_log = self.open_log.ok_or(StartError::Missing("eventlog"))?;
-        let open_state = self.open_state.ok_or(StartError::Missing("materializer"))?;
-        let leadership = match &self.election {
-            Some(election) => Some(Arc::from(election.acquire().await?)),
-            None => None,
-        };
+        let label = clock::label();
         let settings = LeaderSettings {
-            config: LeaderConfig { seed: clock::new_seed(), ..self.config.leader },
-            open_log,
-            open_state,
+            config: LeaderConfig { label: label.clone(), seed: clock::new_seed(), ..self.config.leader },
+            open_log: self.open_log.ok_or(StartError::Missing("eventlog"))?,
+            states: self.states.ok_or(StartError::Missing("materializer"))?,
             backend: self.backend,
-            leadership,
             on_unknown: self.on_unknown,
             on_replay: self.on_replay,
         };
-        let leader = spawn_leader(settings).await?;
-        let store = Store::with_leader(self.store_id, leader, self.config.session, self.session).await?;
+        let election = self.ways.election.clone();
+        let limit = self.config.leader_limit.unwrap_or(Duration::MAX);
+        let member = Member::begin(settings, self.ways, limit).await.map_err(|error| match error {
+            BeginError::Seek(SeekError::Election(error)) => StartError::Election(error),
+            BeginError::Seek(SeekError::Recovery(error)) => StartError::Recovery(error),
+            BeginError::Seek(SeekError::Link(error)) => StartError::Leader(error),
+            BeginError::NoLeader => StartError::NoLeader {
+                led_by: election.and_then(|election| election.led_by().ok().flatten()),
+            },
+        })?;
+        let session = SessionConfig { label, ..self.config.session };
+        let store = Store::with_member(self.store_id, member, session, self.session).await?;
         if let InitialSync::Wait { limit, on_progress } = self.initial_sync {
             wait_for_sync(&store, limit, on_progress.as_deref()).await;
         }

@@ -11,9 +11,9 @@ use livestore_traits::{
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
 use super::session::{Session, SessionOptions, WeakSession};
-use super::status::{StatusWatch, StoreStatus};
-use crate::processor::{Input, LeaderStatus, SessionConfig, SessionProcessor, SyncActivity};
-use crate::runtime::{LeaderFailure, LeaderHandle, LeaderMessage, LocalLink, SessionCell, clock};
+use super::status::{Presence, StatusWatch, StoreStatus};
+use crate::processor::{LeaderStatus, SessionConfig, SessionProcessor, SyncActivity};
+use crate::runtime::{LeaderFailure, Member, RelayLink, Role, SessionCell, clock};
 
 /// A client's store: its eventlog, its state, and sync with a backend.
 ///
@@ -65,7 +65,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     store_id: StoreId,
-    leader: LeaderHandle,
+    member: Arc<Member>,
     session_config: SessionConfig,
     session: Session,
     /// Other sessions, so that a shutdown reaches them.
@@ -101,15 +101,16 @@ impl Store {
         StoreBuilder::new(store_id)
     }
 
-    pub(super) async fn with_leader(
+    pub(super) async fn with_member(
         store_id: StoreId,
-        leader: LeaderHandle,
+        member: Member,
         session_config: SessionConfig,
         options: SessionOptions,
     ) -> Result<Self, StartError> {
-        let session = open_session(&leader, &session_config, options).await?;
+        let member = Arc::new(member);
+        let session = open_session(&member, &session_config, options).await?;
         let others = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { store_id, leader, session_config, session, others }) })
+        Ok(Self { inner: Arc::new(Inner { store_id, member, session_config, session, others }) })
     }
 
     /// The store's id.
@@ -137,7 +138,7 @@ impl Store {
             // Two that live would end each other's attachments in turn.
             self.sessions().iter().filter(|session| session.id() == id).for_each(Session::end);
         }
-        let session = open_session(&self.inner.leader, &self.inner.session_config, options).await?;
+        let session = open_session(&self.inner.member, &self.inner.session_config, options).await?;
         let mut others = self.inner.others.lock().unwrap_or_else(PoisonError::into_inner);
         others.retain(|other| match other.upgrade() {
             // Opened at the same time.
@@ -154,45 +155,64 @@ impl Store {
 
     /// The way to the leader, for sessions elsewhere: what a transport of one's own between processes serves.
     ///
-    /// The leader runs as long as a link or an attachment of one is kept, unless the store is shut down.
+    /// A leader in this process runs as long as a link is kept, unless the store is shut down.
     #[must_use]
     pub fn link(&self) -> Arc<dyn LeaderLink> {
-        Arc::new(LocalLink::new(self.inner.leader.clone()))
+        Arc::new(self.relay())
+    }
+
+    fn relay(&self) -> RelayLink {
+        RelayLink::new(self.inner.member.clone())
     }
 
     /// The status now.
     #[must_use]
     pub fn store_status(&self) -> StoreStatus {
         StoreStatus {
-            leader: self.inner.leader.status().borrow().clone(),
+            presence: self.presence(),
+            leader: self.inner.member.status().borrow().clone(),
             session: self.inner.session.status(),
+        }
+    }
+
+    /// Where the leader is now.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        let led_by = || self.inner.member.led_by();
+        match self.inner.member.role() {
+            Role::Leading(_) => Presence::Here,
+            Role::Following { is_silent: false } => Presence::Elsewhere,
+            Role::Following { is_silent: true } => Presence::Silent { led_by: led_by() },
+            Role::Seeking => Presence::Absent { led_by: led_by() },
+            Role::Over(_) => Presence::Over,
         }
     }
 
     /// Follows the leader's status.
     #[must_use]
     pub fn watch_status(&self) -> StatusWatch {
-        StatusWatch { leader: self.inner.leader.status() }
+        StatusWatch { leader: self.inner.member.status() }
     }
 
-    /// Why the leader stopped, if it has.
+    /// Why the store stopped, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<LeaderFailure>> {
-        self.inner.leader.failure().borrow().clone()
+        self.inner.member.failure()
     }
 
-    /// Waits until the leader has stopped, and returns why if it was not shut down.
+    /// Waits until the store has stopped, and returns why if it was not shut down.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
-        self.inner.leader.stopped().await
+        self.inner.member.stopped().await
     }
 
     /// Syncs now instead of waiting for the next poll or try.
     pub fn sync_now(&self) {
+        let relay = self.relay();
         // A leader that is gone syncs nothing.
-        let _ = self.inner.leader.send(LeaderMessage::Input(Input::SyncNow));
+        tokio::spawn(async move { relay.sync_now().await });
     }
 
     /// Waits until everything committed before is confirmed and everything the backend had is here, in the state of
@@ -205,8 +225,11 @@ impl Store {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn synced(&self) -> Result<LeaderStatus, LinkError> {
-        self.inner.leader.ask(LeaderMessage::SyncNow).await.map_err(|_| LinkError::Gone)?;
+        let asked = self.relay().sync_now().await?;
         let mut status = self.watch_status();
+        // From another process it comes on another way.
+        let is_known = |leader: &LeaderStatus| (leader.term, leader.revision) >= (asked.term, asked.revision);
+        status.wait_for(is_known).await.ok_or(LinkError::Gone)?;
         tokio::select! {
             synced = self.all_synced() => synced,
             off = status.wait_for(|leader| leader.activity == SyncActivity::Off) => {
@@ -259,18 +282,18 @@ impl Store {
     /// holds up no commit.
     ///
     /// # Errors
-    /// [`EventlogError::Closed`] if the leader has stopped.
+    /// [`EventlogError::Closed`] if the leader has stopped, [`EventlogError::Refused`] if another process leads.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn eventlog(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
-        self.inner.leader.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
+        self.inner.member.reader().await
     }
 
     /// The confirmed history from the eventlog, then what is settled later.
     ///
     /// # Errors
-    /// [`EventlogError::Closed`] if the leader has stopped.
+    /// [`EventlogError::Closed`] if the leader has stopped, [`EventlogError::Refused`] if another process leads.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -278,7 +301,7 @@ impl Store {
         &self,
         filter: HistoryFilter,
     ) -> Result<BoxStream<'static, HistoryItem>, EventlogError> {
-        Ok(history(self.eventlog().await?, self.inner.leader.status(), filter))
+        Ok(history(self.eventlog().await?, self.inner.member.status(), filter))
     }
 
     /// Takes no more commits, waits until all are durable, closes log and state, and gives leadership up. Does not wait
@@ -301,17 +324,7 @@ impl Store {
         let _ = tokio::time::timeout(limit, drained).await;
         let lost = sessions.iter().map(|session| session.status().pending_events).sum();
         sessions.iter().for_each(Session::end);
-        let failure = match self.inner.leader.ask(LeaderMessage::Shutdown).await {
-            Ok(tasks) => {
-                // They let go of the backend and of leadership, which may be wanted again at once.
-                for mut tasks in tasks {
-                    tasks.shutdown().await;
-                }
-                None
-            }
-            Err(_) => self.failure(),
-        };
-        match failure {
+        match self.inner.member.shut_down().await {
             Some(failure) => Err(ShutdownError::Failed(failure)),
             None if lost > 0 => Err(ShutdownError::NotPersisted { pending: lost }),
             None => Ok(()),
@@ -339,15 +352,15 @@ fn has_arrived(at: SeqNum, leader: &LeaderStatus) -> bool {
 }
 
 async fn open_session(
-    leader: &LeaderHandle,
+    member: &Arc<Member>,
     config: &SessionConfig,
     options: SessionOptions,
 ) -> Result<Session, StartError> {
     let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
-    match try_open_session(leader, config, session_id).await {
+    match try_open_session(member, config, session_id).await {
         // Why it stopped says more than that it did.
-        Err(StartError::Leader(error)) => Err(match &*leader.failure().borrow() {
-            Some(failure) => StartError::Failed(failure.clone()),
+        Err(StartError::Leader(error)) => Err(match member.failure() {
+            Some(failure) => StartError::Failed(failure),
             None => StartError::Leader(error),
         }),
         result => result,
@@ -355,19 +368,19 @@ async fn open_session(
 }
 
 async fn try_open_session(
-    leader: &LeaderHandle,
+    member: &Arc<Member>,
     config: &SessionConfig,
     session_id: SessionId,
 ) -> Result<Session, StartError> {
-    let gone = || StartError::Leader(LinkError::Gone);
-    let mut state = leader.ask(LeaderMessage::ForkState).await.map_err(|_| gone())??;
-    let link = Arc::new(LocalLink::new(leader.clone()));
+    let mut state = member.session_state()?;
+    let link = Arc::new(RelayLink::new(member.clone()));
     let snapshot = link.snapshot(&session_id).await.map_err(StartError::Leader)?;
     let head = snapshot.snapshot.head;
     state.restore(snapshot.snapshot)?;
     let config = SessionConfig { seed: clock::new_seed(), ..config.clone() };
     let processor = SessionProcessor::new(config, session_id.clone(), clock::now(), head);
     let session = Session::start(session_id, SessionCell::new(processor, state), link);
-    session.wait_for(|session| session.attached).await.map_err(|_| gone())?;
+    let gone = |_| StartError::Leader(LinkError::Gone);
+    session.wait_for(|session| session.attached).await.map_err(gone)?;
     Ok(session)
 }

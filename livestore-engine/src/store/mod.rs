@@ -6,6 +6,7 @@ mod handle;
 mod history;
 mod receipt;
 mod session;
+mod sources;
 mod status;
 
 pub use self::builder::{InitialSync, OnProgress, StartError, StoreBuilder, StoreConfig};
@@ -14,4 +15,4 @@ pub use self::handle::{ShutdownError, Store};
 pub use self::history::{HistoryFilter, HistoryItem};
 pub use self::receipt::{NotConfirmed, Receipt};
 pub use self::session::{QueryError, Session, SessionEnded, SessionOptions};
-pub use self::status::{StatusWatch, StoreStatus};
+pub use self::status::{Presence, StatusWatch, StoreStatus};

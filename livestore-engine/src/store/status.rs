@@ -8,10 +8,35 @@ use crate::processor::{LeaderStatus, SessionStatus};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreStatus {
-    /// The leader: heads, pending events, connection, rebases.
+    /// Where the leader is.
+    pub presence: Presence,
+    /// The leader: heads, pending events, connection, rebases. The last that was heard of it.
     pub leader: LeaderStatus,
     /// The session that was asked.
     pub session: SessionStatus,
+}
+
+/// Where the leader of a client is, as one of its stores knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Presence {
+    /// In this process.
+    Here,
+    /// In another process.
+    Elsewhere,
+    /// In another process that does not say anything, though it lives: it may be stopped or suspended. Sessions go on,
+    /// and their commits become durable when it does.
+    Silent {
+        /// Who it is, as the election knows.
+        led_by: Option<String>,
+    },
+    /// There is none at the moment; one is being found.
+    Absent {
+        /// Who holds leadership already, as the election knows.
+        led_by: Option<String>,
+    },
+    /// There will be none any more: the store is closed.
+    Over,
 }
 
 impl StoreStatus {

@@ -6,12 +6,13 @@ use super::LeaderProcessor;
 use super::pull::Phase;
 
 impl LeaderProcessor {
-    /// The status now.
+    /// The status now. Who publishes it counts the revisions.
     #[must_use]
     pub fn status(&self) -> LeaderStatus {
         LeaderStatus {
             label: self.config.label.clone(),
             term: self.term,
+            revision: 0,
             client_id: self.identity.client_id.clone(),
             backend_id: self.mark.backend_id.clone(),
             local_head: self.state.local_head,

@@ -1,0 +1,257 @@
+//! A process's part in leading: it leads when it is elected, and follows whoever leads otherwise.
+//!
+//! ```text
+//!             elected ┌─▶ Leading ── the leader failed ─▶ Over
+//!   Seeking ──────────┤      └────── it was replaced ───▶ Seeking
+//!       ▲             └─▶ Following ─┐ another process leads
+//!       └────────── that one is gone ┘
+//! ```
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use livestore_traits::{
+    BoxStream, LeaderElection, LeaderError, LeaderReport, LeaderStatus, Leadership, LinkError,
+    OpenRendezvous, Rendezvous,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock;
+use super::core::LeaderFailure;
+use super::leader_handle::{LeaderHandle, LeaderMessage};
+use super::leader_thread::{LeaderSettings, StatusBoard, spawn_leader};
+use super::link::LocalLink;
+use super::recovery::RecoveryError;
+
+/// Between two looks for a leader, in milliseconds: irregular, so that many processes do not keep step.
+pub(super) const LOOK_AGAIN_MS: std::ops::Range<u64> = 5..25;
+
+/// … and at a leader that this program does not fit.
+const MISFIT_PAUSE_MS: std::ops::Range<u64> = 500..1000;
+
+/// Who leads, as this process knows.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// Nobody yet.
+    Seeking,
+    /// This process.
+    Leading(LeaderHandle),
+    /// Another process.
+    Following {
+        /// Nothing is heard of it, though it is there.
+        is_silent: bool,
+    },
+    /// The store was shut down, or its leader failed for good.
+    Over(Option<Arc<LeaderFailure>>),
+}
+
+/// How leaders are found.
+#[derive(Debug, Default)]
+pub(crate) struct Campaigning {
+    /// Without one this process leads, and fences whoever else has the log open.
+    pub(crate) election: Option<Arc<dyn LeaderElection>>,
+    /// Without one this process waits until it leads.
+    pub(crate) rendezvous: Option<Arc<dyn Rendezvous>>,
+}
+
+/// Why no leader was found, nor could this process be one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SeekError {
+    #[error(transparent)]
+    Election(#[from] LeaderError),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    #[error(transparent)]
+    Link(LinkError),
+}
+
+/// What a process does once it has found its part.
+pub(super) enum Part {
+    Leading {
+        handle: LeaderHandle,
+        /// Sessions of other processes come in while it is held.
+        door: Option<Box<dyn OpenRendezvous>>,
+    },
+    Following(BoxStream<'static, LeaderReport>),
+}
+
+/// Asks for the end; answered when log, state and leadership were given up.
+pub(super) type Close = oneshot::Sender<()>;
+
+pub(super) struct Campaign {
+    pub(super) settings: LeaderSettings,
+    pub(super) ways: Campaigning,
+    pub(super) board: Option<StatusBoard>,
+}
+
+impl Campaign {
+    /// Looks for a leader until there is one, be it this process.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was started ends by itself.
+    pub(super) async fn seek(&mut self) -> Result<Part, SeekError> {
+        loop {
+            if let Some(part) = self.look().await? {
+                return Ok(part);
+            }
+            clock::pause(LOOK_AGAIN_MS).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<Part>, SeekError> {
+        let Some(election) = &self.ways.election else {
+            return self.lead(None).await.map(Some);
+        };
+        let elected = match &self.ways.rendezvous {
+            Some(_) => election.try_acquire().await?,
+            None => Some(election.acquire().await?),
+        };
+        if let Some(leadership) = elected {
+            return self.lead(Some(leadership.into())).await.map(Some);
+        }
+        let Some(rendezvous) = &self.ways.rendezvous else { return Ok(None) };
+        match rendezvous.connect().reports().await {
+            Ok(mut reports) => match reports.next().await {
+                Some(LeaderReport::Status(status)) => {
+                    self.post(*status);
+                    Ok(Some(Part::Following(reports)))
+                }
+                Some(LeaderReport::Silent) | None => Ok(None),
+            },
+            Err(error @ LinkError::Incompatible(_)) => Err(SeekError::Link(error)),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "no leader to follow");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn lead(&mut self, leadership: Option<Arc<dyn Leadership>>) -> Result<Part, SeekError> {
+        let (handle, board) = spawn_leader(self.settings.clone(), leadership, self.board.clone()).await?;
+        self.board = Some(board);
+        let door = match &self.ways.rendezvous {
+            Some(rendezvous) => {
+                let opened = rendezvous.open(Arc::new(LocalLink::new(handle.clone()))).await;
+                Some(opened.map_err(SeekError::Link)?)
+            }
+            None => None,
+        };
+        Ok(Part::Leading { handle, door })
+    }
+
+    fn post(&mut self, status: LeaderStatus) {
+        match &self.board {
+            Some(board) => {
+                board.send_replace(status);
+            }
+            None => self.board = Some(Arc::new(watch::Sender::new(status))),
+        }
+    }
+
+    /// Plays `part`, and whichever comes after it, until the end.
+    pub(super) async fn run(
+        mut self,
+        part: Part,
+        roles: watch::Sender<Role>,
+        mut close: mpsc::Receiver<Close>,
+    ) {
+        let mut playing = Some(part);
+        let (failure, closed) = loop {
+            tokio::select! {
+                biased;
+                closed = close.recv() => break (None, closed),
+                next = self.go_on(&mut playing, &roles) => {
+                    if let Err(failure) = next {
+                        break (failure, None);
+                    }
+                }
+            }
+        };
+        shut_down(playing).await;
+        roles.send_replace(Role::Over(failure));
+        // Whoever asked may have stopped waiting.
+        let _ = closed.map(|closed| closed.send(()));
+    }
+
+    /// Plays the part to its end, or finds the next one; an error is the end of all.
+    async fn go_on(
+        &mut self,
+        playing: &mut Option<Part>,
+        roles: &watch::Sender<Role>,
+    ) -> Result<(), Option<Arc<LeaderFailure>>> {
+        roles.send_replace(playing.as_ref().map_or(Role::Seeking, Role::of));
+        match playing {
+            Some(Part::Leading { handle, .. }) => {
+                let failure = handle.stopped().await;
+                if !failure.as_ref().is_some_and(|failure| failure.is_replaced()) || self.ways.is_alone() {
+                    return Err(failure);
+                }
+                tracing::info!("another leader took over");
+            }
+            Some(Part::Following(reports)) => {
+                while let Some(report) = reports.next().await {
+                    roles.send_if_modified(|role| role.hear(&report));
+                    if let LeaderReport::Status(status) = report {
+                        self.post(*status);
+                    }
+                }
+            }
+            None => {
+                *playing = Some(self.seek_on().await.map_err(Some)?);
+                return Ok(());
+            }
+        }
+        *playing = None;
+        Ok(())
+    }
+
+    /// As [`Self::seek`], but a leader that does not fit is waited out: what is pending here must not be lost for it.
+    async fn seek_on(&mut self) -> Result<Part, Arc<LeaderFailure>> {
+        loop {
+            match self.seek().await {
+                Ok(part) => return Ok(part),
+                Err(SeekError::Election(error)) => return Err(Arc::new(error.into())),
+                Err(SeekError::Recovery(error)) => return Err(Arc::new(error.into())),
+                Err(SeekError::Link(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "no leader that fits");
+                    clock::pause(MISFIT_PAUSE_MS).await;
+                }
+            }
+        }
+    }
+}
+
+impl Role {
+    /// The role that goes with a part.
+    pub(super) fn of(part: &Part) -> Self {
+        match part {
+            Part::Leading { handle, .. } => Self::Leading(handle.clone()),
+            Part::Following(_) => Self::Following { is_silent: false },
+        }
+    }
+
+    /// Notes whether the leader that is followed says anything; tells whether that is new.
+    fn hear(&mut self, report: &LeaderReport) -> bool {
+        let Self::Following { is_silent } = self else { return false };
+        std::mem::replace(is_silent, *report == LeaderReport::Silent) != *is_silent
+    }
+}
+
+impl Campaigning {
+    /// Whether there is nobody else to go on.
+    fn is_alone(&self) -> bool {
+        self.rendezvous.is_none()
+    }
+}
+
+/// Closes what a part holds, so that it may be opened again at once.
+async fn shut_down(part: Option<Part>) {
+    let Some(Part::Leading { handle, door }) = part else { return };
+    // First, so that sessions of other processes push to the next leader what this one does not take any more.
+    drop(door);
+    // A leader that has failed is closed already.
+    let Ok(tasks) = handle.ask(LeaderMessage::Shutdown).await else { return };
+    for mut tasks in tasks {
+        tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,190 @@
+//! What the rest of a store knows of its leader, whichever process that is in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use livestore_traits::{
+    Attach, Attachment, BoxStream, EventlogError, EventlogReader, LeaderElection, LeaderLink, LeaderReport,
+    LeaderStatus, LinkError, MaterializeError, Materializer, MaterializerSource, Rendezvous, SessionId,
+    SessionSnapshot,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::campaign::{Campaign, Campaigning, Close, LOOK_AGAIN_MS, Role, SeekError};
+use super::clock;
+use super::core::LeaderFailure;
+use super::leader_handle::LeaderMessage;
+use super::leader_thread::LeaderSettings;
+use super::link::LocalLink;
+
+/// A store's part in its client. Dropping it ends a leader in this process.
+#[derive(Debug)]
+pub(crate) struct Member {
+    roles: watch::Receiver<Role>,
+    status: watch::Receiver<LeaderStatus>,
+    close: mpsc::Sender<Close>,
+    states: Arc<dyn MaterializerSource>,
+    election: Option<Arc<dyn LeaderElection>>,
+    rendezvous: Option<Arc<dyn Rendezvous>>,
+    campaign: AbortHandle,
+}
+
+/// Why a member could not begin.
+#[derive(Debug)]
+pub(crate) enum BeginError {
+    Seek(SeekError),
+    /// Nobody answered in time.
+    NoLeader,
+}
+
+impl Member {
+    /// Finds a leader or becomes one, within `limit`, and goes on doing so.
+    pub(crate) async fn begin(
+        settings: LeaderSettings,
+        ways: Campaigning,
+        limit: Duration,
+    ) -> Result<Self, BeginError> {
+        let (states, election, rendezvous) =
+            (settings.states.clone(), ways.election.clone(), ways.rendezvous.clone());
+        let mut campaign = Campaign { settings, ways, board: None };
+        let part = match timeout(limit, campaign.seek()).await {
+            Ok(found) => found.map_err(BeginError::Seek)?,
+            Err(_) => return Err(BeginError::NoLeader),
+        };
+        let board = campaign.board.as_ref().expect("a part that was found has told its status");
+        let status = board.subscribe();
+        let (role_sender, roles) = watch::channel(Role::of(&part));
+        let (close, closes) = mpsc::channel(1);
+        let campaign = tokio::spawn(campaign.run(part, role_sender, closes)).abort_handle();
+        Ok(Self { roles, status, close, states, election, rendezvous, campaign })
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
+        self.status.clone()
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.roles.borrow().clone()
+    }
+
+    /// Who leads according to the election, in words.
+    pub(crate) fn led_by(&self) -> Option<String> {
+        self.election.as_ref().and_then(|election| election.led_by().ok().flatten())
+    }
+
+    /// An empty state for a session.
+    pub(crate) fn session_state(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
+        self.states.scratch()
+    }
+
+    /// Why the store is over, if a failure ended it.
+    pub(crate) fn failure(&self) -> Option<Arc<LeaderFailure>> {
+        match &*self.roles.borrow() {
+            Role::Over(failure) => failure.clone(),
+            Role::Seeking | Role::Leading(_) | Role::Following { .. } => None,
+        }
+    }
+
+    /// Waits until the store is over and returns why, if a failure ended it.
+    pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
+        let mut roles = self.roles.clone();
+        // An error means that the runtime is going away.
+        let _ = roles.wait_for(|role| matches!(role, Role::Over(_))).await;
+        self.failure()
+    }
+
+    /// Closes log and state and gives leadership up, if it is here. Returns the failure that had ended the store before.
+    pub(crate) async fn shut_down(&self) -> Option<Arc<LeaderFailure>> {
+        let (closed, is_closed) = oneshot::channel();
+        // It may be over already.
+        if self.close.send(closed).await.is_ok() {
+            let _ = is_closed.await;
+        }
+        self.failure()
+    }
+
+    /// A reader of the log, which only the process that leads has open.
+    pub(crate) async fn reader(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
+        match self.role() {
+            Role::Leading(handle) => {
+                handle.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
+            }
+            Role::Over(_) => Err(EventlogError::Closed),
+            Role::Seeking | Role::Following { .. } => {
+                Err(EventlogError::Refused("another process leads, and has the log open".to_owned()))
+            }
+        }
+    }
+
+    /// The way to whoever leads; waits for it to be known.
+    async fn link(&self) -> Result<Arc<dyn LeaderLink>, LinkError> {
+        let over = || LinkError::Refused("the store is closed".to_owned());
+        let mut roles = self.roles.clone();
+        let role = roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
+        match (role, &self.rendezvous) {
+            (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle))),
+            (Role::Following { .. }, Some(rendezvous)) => Ok(rendezvous.connect()),
+            _ => Err(over()),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.campaign.abort();
+    }
+}
+
+/// Leads to whoever leads when it is used. What can be asked of any leader is asked again while they change.
+#[derive(Clone, Debug)]
+pub(crate) struct RelayLink(Arc<Member>);
+
+impl RelayLink {
+    pub(crate) const fn new(member: Arc<Member>) -> Self {
+        Self(member)
+    }
+}
+
+/// A leader that takes nothing more is not the last one: the store says when it is over.
+fn passing(error: LinkError) -> LinkError {
+    match error {
+        LinkError::Refused(why) => {
+            tracing::debug!(why, "the leader is going away");
+            LinkError::Gone
+        }
+        error => error,
+    }
+}
+
+#[async_trait]
+impl LeaderLink for RelayLink {
+    async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError> {
+        self.0.link().await?.attach(attach).await.map_err(passing)
+    }
+
+    async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {
+        loop {
+            match self.0.link().await?.snapshot(session_id).await.map_err(passing) {
+                // The next leader has one, too.
+                Err(LinkError::Gone) => clock::pause(LOOK_AGAIN_MS).await,
+                snapshot => return snapshot,
+            }
+        }
+    }
+
+    async fn sync_now(&self) -> Result<LeaderStatus, LinkError> {
+        loop {
+            match self.0.link().await?.sync_now().await.map_err(passing) {
+                Err(LinkError::Gone) => clock::pause(LOOK_AGAIN_MS).await,
+                status => return status,
+            }
+        }
+    }
+
+    async fn reports(&self) -> Result<BoxStream<'static, LeaderReport>, LinkError> {
+        self.0.link().await?.reports().await.map_err(passing)
+    }
+}
