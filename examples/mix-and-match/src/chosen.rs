@@ -50,8 +50,8 @@ enum Transport {
     Http(Server, Encoding),
 }
 
-type OpenEventlog = Box<dyn FnOnce() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
-type OpenState = Box<dyn FnOnce() -> Result<Box<dyn Materializer>, MaterializeError> + Send>;
+type OpenEventlog = Box<dyn FnMut() -> Result<Box<dyn Eventlog>, EventlogError> + Send>;
+type OpenState = Box<dyn FnMut() -> Result<Box<dyn Materializer>, MaterializeError> + Send>;
 
 impl Chosen {
     /// Starts the backend, and a server before it if the transport needs one.
@@ -103,8 +103,8 @@ impl Chosen {
                 let storage = self.memory[name].0.clone();
                 Box::new(move || Ok(Box::new(storage.open())))
             }
-            EventlogChoice::Redb => Box::new(move || Ok(Box::new(RedbEventlog::open(path)?))),
-            EventlogChoice::Sqlite => Box::new(move || Ok(Box::new(SqliteEventlog::open(path)?))),
+            EventlogChoice::Redb => Box::new(move || Ok(Box::new(RedbEventlog::open(&path)?))),
+            EventlogChoice::Sqlite => Box::new(move || Ok(Box::new(SqliteEventlog::open(&path)?))),
         }
     }
 
@@ -113,15 +113,15 @@ impl Chosen {
         Ok(match self.choice.state {
             StateChoice::Memory => {
                 let schema = notes::memory_schema()?;
-                Box::new(move || Ok(Box::new(MemoryMaterializer::new(schema))))
+                Box::new(move || Ok(Box::new(MemoryMaterializer::new(schema.clone()))))
             }
             StateChoice::SqliteMemory => {
                 let schema = notes::sqlite_schema()?;
-                Box::new(move || Ok(Box::new(SqliteMaterializer::in_memory(schema)?)))
+                Box::new(move || Ok(Box::new(SqliteMaterializer::in_memory(schema.clone())?)))
             }
             StateChoice::SqliteFile => {
                 let schema = notes::sqlite_schema()?;
-                Box::new(move || Ok(Box::new(SqliteMaterializer::open(path, schema)?)))
+                Box::new(move || Ok(Box::new(SqliteMaterializer::open(&path, schema.clone())?)))
             }
         })
     }

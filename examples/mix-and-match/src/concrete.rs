@@ -34,8 +34,8 @@ impl Clients for Concrete {
         let (eventlog, state) = (dir.join("eventlog.redb"), dir.join("state.sqlite"));
         let store = start(
             StoreId::new("notes")?,
-            || RedbEventlog::open(eventlog),
-            || SqliteMaterializer::open(state, schema),
+            move || RedbEventlog::open(&eventlog),
+            move || SqliteMaterializer::open(&state, schema.clone()),
             self.backend.clone(),
             Some(FileElection::new(dir)),
         );

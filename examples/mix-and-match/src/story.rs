@@ -22,8 +22,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// [`StartError`] if a part cannot be used.
 pub async fn start<L: Eventlog, M: Materializer>(
     store_id: StoreId,
-    open_eventlog: impl FnOnce() -> Result<L, EventlogError> + Send + 'static,
-    open_state: impl FnOnce() -> Result<M, MaterializeError> + Send + 'static,
+    open_eventlog: impl FnMut() -> Result<L, EventlogError> + Send + 'static,
+    open_state: impl FnMut() -> Result<M, MaterializeError> + Send + 'static,
     upstream: impl SyncBackend,
     election: Option<impl LeaderElection>,
 ) -> Result<Store, StartError> {

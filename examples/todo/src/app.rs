@@ -63,7 +63,7 @@ impl App {
             .open_eventlog({
                 let (path, backend) = (data_dir.eventlog(), Arc::clone(&backend));
                 move || {
-                    let log = RedbEventlog::open(path)?;
+                    let log = RedbEventlog::open(&path)?;
                     // Read before syncing begins. The cell is new, so there is nothing in it yet.
                     let _ = backend.set(log.heads()?.upstream.backend_id);
                     Ok(log)
@@ -71,7 +71,7 @@ impl App {
             })
             .open_materializer({
                 let data_dir = data_dir.clone();
-                move || data_dir.open_state(schema)
+                move || data_dir.open_state(schema.clone())
             });
         // An empty variable is how a shell takes one back for one command.
         let server = server.filter(|url| !url.is_empty());

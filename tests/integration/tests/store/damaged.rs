@@ -24,8 +24,8 @@ fn open(dir: &Path) -> StoreBuilder {
         .unwrap();
     let (log, state) = (dir.join("log.redb"), dir.join("state.sqlite"));
     Store::builder(StoreId::new("notebook").unwrap())
-        .open_eventlog(move || RedbEventlog::open(log))
-        .open_materializer(move || SqliteMaterializer::open(state, schema))
+        .open_eventlog(move || RedbEventlog::open(&log))
+        .open_materializer(move || SqliteMaterializer::open(&state, schema.clone()))
 }
 
 /// A directory in which a store was shut down with this many lines.

@@ -47,7 +47,7 @@ async fn the_client_that_does_not_own_its_id_takes_a_new_one() {
 async fn open(dir: &Path, backend: Option<MemoryBackend>) -> Store {
     let path = dir.join("log.redb");
     let builder = Store::builder(StoreId::new("notebook").unwrap())
-        .open_eventlog(move || RedbEventlog::open(path))
+        .open_eventlog(move || RedbEventlog::open(&path))
         .materializer(MemoryMaterializer::new(schema()));
     match backend {
         Some(backend) => builder.upstream(backend).start().await.unwrap(),

@@ -63,7 +63,7 @@ async fn a_second_store_on_one_directory_waits_until_the_first_is_shut_down() {
     let open = || {
         let path = dir.path().join("log.redb");
         Store::builder(StoreId::new("notebook").unwrap())
-            .open_eventlog(move || RedbEventlog::open(path))
+            .open_eventlog(move || RedbEventlog::open(&path))
             .materializer(MemoryMaterializer::new(schema()))
             .election(FileElection::new(dir.path()))
     };
@@ -84,7 +84,7 @@ async fn without_an_election_a_log_in_use_is_a_clear_error() {
     let open = || {
         let path = dir.path().join("log.redb");
         Store::builder(StoreId::new("notebook").unwrap())
-            .open_eventlog(move || RedbEventlog::open(path))
+            .open_eventlog(move || RedbEventlog::open(&path))
             .materializer(MemoryMaterializer::new(schema()))
     };
     let first = open().start().await.unwrap();

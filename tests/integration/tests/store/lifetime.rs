@@ -77,7 +77,7 @@ async fn a_shutdown_without_time_says_what_is_not_durable_and_closes_all_the_sam
 fn on_disk(dir: &Path) -> StoreBuilder {
     let path = dir.join("log.redb");
     Store::builder(StoreId::new("notebook").unwrap())
-        .open_eventlog(move || RedbEventlog::open(path))
+        .open_eventlog(move || RedbEventlog::open(&path))
         .materializer(MemoryMaterializer::new(schema()))
         .election(FileElection::new(dir))
 }

@@ -74,7 +74,7 @@ async fn an_application_that_must_know_them_all_stops() {
     let open = |on_unknown| {
         let log = dir.path().join("log.redb");
         Store::builder(StoreId::new("notebook").unwrap())
-            .open_eventlog(move || RedbEventlog::open(log))
+            .open_eventlog(move || RedbEventlog::open(&log))
             .materializer(MemoryMaterializer::new(schema()))
             .on_unknown(on_unknown)
     };
@@ -119,8 +119,8 @@ async fn a_newer_application_materializes_what_the_older_one_had_only_logged() {
     let open = |schema: SqliteSchema| {
         let (log, state) = (dir.path().join("log.redb"), dir.path().join("state.sqlite"));
         Store::builder(StoreId::new("notebook").unwrap())
-            .open_eventlog(move || RedbEventlog::open(log))
-            .open_materializer(move || SqliteMaterializer::open(state, schema))
+            .open_eventlog(move || RedbEventlog::open(&log))
+            .open_materializer(move || SqliteMaterializer::open(&state, schema.clone()))
     };
     let texts = |store: &Store| {
         store
