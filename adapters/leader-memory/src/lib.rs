@@ -1,4 +1,4 @@
-//! Leader election inside one process.
+//! Leader election inside one process, and a place where stores of one process find their leader.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -15,5 +15,7 @@
 //! ```
 
 mod memory;
+mod rendezvous;
 
 pub use memory::MemoryElection;
+pub use rendezvous::MemoryRendezvous;

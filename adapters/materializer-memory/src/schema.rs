@@ -6,10 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use livestore_traits::{
-    Args, BoxError, Event, EventContext, EventName, EventSet, MaterializeError, TypedEvent,
+    Args, BoxError, Event, EventContext, EventName, EventSet, MaterializeError, Materializer,
+    MaterializerSource, TypedEvent,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::MemoryMaterializer;
 
 /// A type that can be a state: it begins as its default, and postcard reads back what it wrote of it (so no untagged or
 /// flattened fields).
@@ -44,6 +47,17 @@ impl<S: State> MemorySchema<S> {
 
     pub(crate) fn handler(&self, name: &EventName) -> Option<&Handler<S>> {
         self.0.handlers.get(name)
+    }
+}
+
+/// A schema makes states that are not kept.
+impl<S: State> MaterializerSource for MemorySchema<S> {
+    fn open(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
+        self.scratch()
+    }
+
+    fn scratch(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
+        Ok(Box::new(MemoryMaterializer::new(self.clone())))
     }
 }
 

@@ -71,6 +71,19 @@ impl SqliteOptions {
         SqliteMaterializer::new(Database::open(path.as_ref(), schema, FileUse::Kept)?, self, None)
     }
 
+    /// An empty state for a session.
+    pub(crate) fn scratch(&self, schema: SqliteSchema) -> Result<SqliteMaterializer, MaterializeError> {
+        let options = self.clone();
+        match &self.forks_in {
+            None => options.in_memory(schema),
+            Some(directory) => {
+                let file = TemporaryFile::new(directory);
+                let database = Database::open(&file.0, schema, FileUse::Scratch)?;
+                SqliteMaterializer::new(database, options, Some(file))
+            }
+        }
+    }
+
     /// An empty state in memory.
     ///
     /// # Errors
@@ -243,16 +256,7 @@ impl Materializer for SqliteMaterializer {
     }
 
     fn fork(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
-        let schema = self.view.database.schema.clone();
-        let options = self.options.clone();
-        let fork = match &self.options.forks_in {
-            None => options.in_memory(schema)?,
-            Some(directory) => {
-                let file = TemporaryFile::new(directory);
-                Self::new(Database::open(&file.0, schema, FileUse::Scratch)?, options, Some(file))?
-            }
-        };
-        Ok(Box::new(fork))
+        Ok(Box::new(self.options.scratch(self.view.database.schema.clone())?))
     }
 
     fn view(&self) -> &dyn Any {

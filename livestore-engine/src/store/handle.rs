@@ -225,7 +225,10 @@ impl Store {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn synced(&self) -> Result<LeaderStatus, LinkError> {
-        let asked = self.relay().sync_now().await?;
+        let asked = self.relay().sync_now().await.map_err(|error| match error {
+            LinkError::Refused(_) => LinkError::Gone,
+            error => error,
+        })?;
         let mut status = self.watch_status();
         // From another process it comes on another way.
         let is_known = |leader: &LeaderStatus| (leader.term, leader.revision) >= (asked.term, asked.revision);

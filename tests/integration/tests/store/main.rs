@@ -18,4 +18,5 @@ mod quarantine;
 mod rejected;
 mod sessions;
 mod support;
+mod takeover;
 mod unknown;
