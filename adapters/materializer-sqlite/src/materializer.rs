@@ -79,6 +79,7 @@ impl SqliteOptions {
             Some(directory) => {
                 let file = TemporaryFile::new(directory);
                 let database = Database::open(&file.0, schema, FileUse::Scratch)?;
+                file.hide();
                 SqliteMaterializer::new(database, options, Some(file))
             }
         }
@@ -316,6 +317,14 @@ impl TemporaryFile {
         // A process of this number may have crashed and left one behind.
         let _ = SqliteMaterializer::discard(&path);
         Self(path)
+    }
+
+    /// Takes the name of the open file away where that is possible, so that not even a crash leaves it behind.
+    fn hide(&self) {
+        if cfg!(unix) {
+            // One that stays is removed in the end.
+            let _ = SqliteMaterializer::discard(&self.0);
+        }
     }
 }
 

@@ -61,6 +61,13 @@ impl SqliteSchema {
         connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(storage)
     }
 
+    /// Names all that must be equal for one state to be restored from the snapshot of another: tables, version, and known
+    /// events.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("sqlite format {FORMAT}\n{}\n{}", self.definitions(), self.event_names())
+    }
+
     /// All that decides what a state looks like, apart from which events are known.
     pub(crate) fn definitions(&self) -> String {
         format!("version {}\n{}", self.0.version, self.0.ddl.join(";\n"))

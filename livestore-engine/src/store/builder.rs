@@ -190,6 +190,12 @@ impl StoreBuilder {
         self
     }
 
+    /// All options of the store's own session.
+    pub fn session(mut self, options: SessionOptions) -> Self {
+        self.session = options;
+        self
+    }
+
     /// Bounds and times.
     pub fn config(mut self, config: StoreConfig) -> Self {
         self.config = config;

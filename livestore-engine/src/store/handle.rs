@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use livestore_traits::{
-    BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, SessionId, StoreId,
+    BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, StoreId,
 };
 
 use super::builder::{StartError, StoreBuilder};
@@ -359,8 +359,7 @@ async fn open_session(
     config: &SessionConfig,
     options: SessionOptions,
 ) -> Result<Session, StartError> {
-    let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
-    match try_open_session(member, config, session_id).await {
+    match try_open_session(member, config, options).await {
         // Why it stopped says more than that it did.
         Err(StartError::Leader(error)) => Err(match member.failure() {
             Some(failure) => StartError::Failed(failure),
@@ -373,8 +372,9 @@ async fn open_session(
 async fn try_open_session(
     member: &Arc<Member>,
     config: &SessionConfig,
-    session_id: SessionId,
+    options: SessionOptions,
 ) -> Result<Session, StartError> {
+    let session_id = options.session_id.unwrap_or_else(clock::new_session_id);
     let mut state = member.session_state()?;
     let link = Arc::new(RelayLink::new(member.clone()));
     let snapshot = link.snapshot(&session_id).await.map_err(StartError::Leader)?;
@@ -382,7 +382,7 @@ async fn try_open_session(
     state.restore(snapshot.snapshot)?;
     let config = SessionConfig { seed: clock::new_seed(), ..config.clone() };
     let processor = SessionProcessor::new(config, session_id.clone(), clock::now(), head);
-    let session = Session::start(session_id, SessionCell::new(processor, state), link);
+    let session = Session::start(session_id, SessionCell::new(processor, state), link, options.held);
     let gone = |_| StartError::Leader(LinkError::Gone);
     session.wait_for(|session| session.attached).await.map_err(gone)?;
     Ok(session)

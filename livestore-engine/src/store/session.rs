@@ -16,11 +16,19 @@ use crate::processor::{CommitError, SessionStatus};
 use crate::runtime::{SessionCell, spawn_session};
 
 /// Options of a session that is opened on a store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct SessionOptions {
     /// Its id; generated if it is not given. Two live sessions never share one: opening a second ends the first.
     pub session_id: Option<SessionId>,
+    /// Is dropped when the session has ended, for example what reserves the id.
+    pub held: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionOptions").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
 }
 
 /// A session of a store. Clones are handles of the same session.
@@ -47,6 +55,7 @@ struct Inner {
     status: watch::Receiver<SessionStatus>,
     changes: Arc<ChangeHub>,
     task: AbortHandle,
+    held: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// The session has ended.
@@ -80,7 +89,12 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Starts the session's task.
-    pub(super) fn start(session_id: SessionId, cell: SessionCell, link: Arc<dyn LeaderLink>) -> Self {
+    pub(super) fn start(
+        session_id: SessionId,
+        cell: SessionCell,
+        link: Arc<dyn LeaderLink>,
+        held: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Self {
         let status = cell.status();
         let cell = Arc::new(Mutex::new(cell));
         let changes = Arc::new(ChangeHub::default());
@@ -89,7 +103,8 @@ impl Session {
             Arc::new(move || publish_changes(&cell, &changes))
         };
         let task = spawn_session(session_id.clone(), cell.clone(), link, publish).abort_handle();
-        Self { inner: Arc::new(Inner { session_id, cell, status, changes, task }) }
+        let held = Mutex::new(held);
+        Self { inner: Arc::new(Inner { session_id, cell, status, changes, task, held }) }
     }
 
     /// The session's id.
@@ -194,6 +209,7 @@ impl Inner {
         self.task.abort();
         self.cell.lock().unwrap_or_else(PoisonError::into_inner).end();
         self.changes.end();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
