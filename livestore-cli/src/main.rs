@@ -1,5 +1,6 @@
 //! The `livestore` command: a sync server in one binary, and the tools around it.
 
+mod bench;
 mod data;
 mod demo;
 mod error;
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Restore(restore::RestoreArgs),
+    Bench(Box<bench::BenchArgs>),
     Demo(demo::DemoArgs),
 }
 
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
         }
         Command::Restore(args) => {
             terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| restore::run(&args))
+        }
+        Command::Bench(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| bench::run(*args))
         }
         // The demo makes its clients fail on purpose; what they log about it would garble the story.
         Command::Demo(args) => {
