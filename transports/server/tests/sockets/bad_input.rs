@@ -34,7 +34,7 @@ async fn paths_that_lead_nowhere_and_wrong_methods() {
     let at = server.local_addr();
     let long = format!("/stores/{}/pull", "x".repeat(10_240));
     for (method, path, status, error) in [
-        ("GET", "/", 404, "notFound"),
+        ("GET", "/nothing", 404, "notFound"),
         ("GET", "/stores", 404, "notFound"),
         ("GET", "/stores/todo/nope", 404, "notFound"),
         ("GET", "/stores/../../etc/passwd", 400, "badRequest"),

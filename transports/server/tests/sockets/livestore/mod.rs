@@ -1,5 +1,6 @@
 //! Clients that speak LiveStore's own protocol by hand, as the scripts of the recordings do.
 
+mod auth;
 mod bad_input;
 mod http;
 mod pages;
