@@ -1,6 +1,5 @@
 //! One request, and the frames that answer it.
 
-use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -61,7 +60,10 @@ impl Connections {
         let response = timeout(config.request_timeout, self.client.request(request))
             .await
             .map_err(|_| LiveStoreError::Timeout)?
-            .map_err(not_answered)?;
+            .map_err(|error| match DialError::of_request(&error) {
+                Some(not_sent) => not_sent.into(),
+                None => LiveStoreError::broken(error),
+            })?;
         let (head, body) = response.into_parts();
         let patience = config.request_timeout;
         if head.status != StatusCode::OK {
@@ -124,17 +126,4 @@ impl Answer {
             }
         }
     }
-}
-
-/// Tells whether the server cannot have seen the request: there was no connection, or it was closed before its turn.
-fn not_answered(error: hyper_util::client::legacy::Error) -> LiveStoreError {
-    let source = error.source();
-    if let Some(dial) = source.and_then(|source| source.downcast_ref::<DialError>()) {
-        return dial.clone().into();
-    }
-    let is_canceled = source.and_then(|source| source.downcast_ref()).is_some_and(hyper::Error::is_canceled);
-    if error.is_connect() || is_canceled {
-        return DialError::Connect(std::sync::Arc::new(error)).into();
-    }
-    LiveStoreError::broken(error)
 }
