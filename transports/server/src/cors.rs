@@ -5,7 +5,7 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
@@ -13,6 +13,8 @@ use crate::http::empty;
 use crate::service::SyncBody;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+/// How long a browser may remember the answer, in seconds. Without it, it asks before nearly every request.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// The origins whose pages may use a server over HTTP, none by default, and the headers that their requests may have,
@@ -68,6 +70,7 @@ impl Cors {
         }
         let mut response = Response::new(empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         self.headers(request.headers()).apply(response.headers_mut());
         Some(response)
     }
