@@ -191,54 +191,44 @@ impl AccessConfig {
     pub(in crate::serve) fn guarding(&self, default: Option<Access>) -> Result<Guarding, CommandError> {
         let rules = RuleAuthorizer::new(self.rules.iter().cloned())
             .map_err(|error| CommandError::new("the access rules contradict each other").caused_by(error))?;
-        let (authorizer, others, access): (RuleAuthorizer, String, Option<Access>) =
-            match (&self.jwt, default) {
-                (Some(_), Some(_)) => {
-                    return Err(CommandError::new(
-                        "`default-access` and `[jwt]` both speak of the stores without a rule",
-                    )
-                    .hint("leave one of them out"));
-                }
-                (Some(jwt), None) => {
-                    let tokens = JwtAuthorizer::new(jwt.key.clone(), jwt.config.clone());
-                    (rules.otherwise(tokens), format!("by token ({})", jwt.description), None)
-                }
-                (None, default) => {
-                    let access = default.unwrap_or(if self.rules.is_empty() {
-                        Access::ReadWrite
-                    } else {
-                        Access::None
-                    });
-                    (
-                        rules.otherwise(RuleAuthorizer::everybody(access)),
-                        everybody(access).to_owned(),
-                        Some(access),
-                    )
-                }
-            };
-        let access = access.filter(|_| self.rules.is_empty());
+        let (by_rules, stores) = match self.rules.len() {
+            0 => (String::new(), "every store"),
+            1 => ("by 1 rule; ".to_owned(), "every other store"),
+            rules => (format!("by {rules} rules; "), "every other store"),
+        };
+        let (authorizer, others, access) = match (&self.jwt, default) {
+            (Some(_), Some(_)) => {
+                return Err(CommandError::new(
+                    "`default-access` and `[jwt]` both speak of the stores without a rule",
+                )
+                .hint("leave one of them out"));
+            }
+            (Some(jwt), None) => {
+                let tokens = JwtAuthorizer::new(jwt.key.clone(), jwt.config.clone());
+                (rules.otherwise(tokens), format!("{stores} by token ({})", jwt.description), None)
+            }
+            (None, default) => {
+                let access =
+                    default.unwrap_or(if self.rules.is_empty() { Access::ReadWrite } else { Access::None });
+                let others = match access {
+                    Access::None => format!("nobody may use {}", stores.replace("every", "any")),
+                    Access::Read => format!("anyone may read {stores}"),
+                    Access::ReadWrite => format!("anyone may read and write {stores}"),
+                };
+                (rules.otherwise(RuleAuthorizer::everybody(access)), others, Some(access))
+            }
+        };
+        let to_all = access.filter(|_| self.rules.is_empty());
         Ok(Guarding {
             authorizer: Arc::new(authorizer),
-            description: match self.rules.len() {
-                0 => format!("every store: {others}"),
-                1 => format!("1 rule; every other store: {others}"),
-                rules => format!("{rules} rules; every other store: {others}"),
-            },
-            is_open: access == Some(Access::ReadWrite),
-            is_readable: access.is_some_and(|access| access >= Access::Read),
+            description: by_rules + &others,
+            is_open: to_all == Some(Access::ReadWrite),
+            is_readable: to_all.is_some_and(|access| access >= Access::Read),
         })
     }
 
     /// The tables as a config file has them, without secrets.
     pub(super) fn print(&self) -> String {
         if self.printed.is_empty() { String::new() } else { format!("\n{}", self.printed) }
-    }
-}
-
-const fn everybody(access: Access) -> &'static str {
-    match access {
-        Access::None => "nobody may use it",
-        Access::Read => "anyone may read it",
-        Access::ReadWrite => "anyone may read and write it",
     }
 }

@@ -131,7 +131,7 @@ mod tests {
         let file = ConfigFile::parse(Source { path: &dir.path().join("x.toml"), text: &text }).unwrap();
         let guarding = file.access.guarding(None).unwrap();
         assert!(
-            guarding.description.starts_with("3 rules; every other store: by token (HS256"),
+            guarding.description.starts_with("by 3 rules; every other store by token (HS256"),
             "{}",
             guarding.description
         );
@@ -171,10 +171,7 @@ mod tests {
             ("[access]\nstores = \"a\"", "1: "),
             ("[[access]]\nstores = \"a\"", "1: missing field `allow`"),
             ("[[access]]\nstores = \"a\"\nallow = \"write\"", "3: allow: unknown variant `write`"),
-            (
-                "[[access]]\nstore = \"a\"",
-                "2: unknown field `store`, expected one of `stores`, `payload`",
-            ),
+            ("[[access]]\nstore = \"a\"", "2: unknown field `store`, expected one of `stores`, `payload`"),
             ("[[access]]\nstores = \"a[bc]\"\nallow = \"read\"", "2: stores: the pattern \"a[bc]\" has '['"),
             ("[[access]]\nstores = \"\"\nallow = \"read\"", "2: stores: the pattern is empty"),
             ("[[access]]\nstores = \"a\"\nallow = \"read\"\npayload = {}", "4: payload names no value"),
