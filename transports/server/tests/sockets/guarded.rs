@@ -42,6 +42,7 @@ impl BackendProvider for Remembering {
 }
 
 /// Decides by the payload, which is a token as a JSON text.
+#[derive(Default)]
 pub(crate) struct Tokens(Seen);
 
 #[async_trait]
