@@ -1,5 +1,6 @@
 //! The `livestore` command: a sync server in one binary, and the tools around it.
 
+mod bench;
 mod data;
 mod demo;
 mod error;
@@ -8,9 +9,10 @@ mod serve;
 mod terminal;
 mod units;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::CommandError;
 
@@ -30,28 +32,45 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Restore(restore::RestoreArgs),
+    Bench(Box<bench::BenchArgs>),
     Demo(demo::DemoArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Serve(args) => {
-            terminal::log(cli.log.as_deref().unwrap_or("info")).and_then(|()| serve::run(*args))
-        }
-        Command::Restore(args) => {
-            terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| restore::run(&args))
-        }
-        // The demo makes its clients fail on purpose; what they log about it would garble the story.
-        Command::Demo(args) => {
-            terminal::log(cli.log.as_deref().unwrap_or("off")).and_then(|()| demo::run(&args))
-        }
-    };
-    match done {
+    match command_line().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command line, on top of the config file that it may name.
+fn command_line() -> Result<Cli, CommandError> {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let (matches, config) = serve::read_config(&Cli::command(), &args)?;
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let Command::Serve(args) = &mut cli.command {
+        args.beside = config;
+    }
+    Ok(cli)
+}
+
+fn run(cli: Cli) -> Result<(), CommandError> {
+    match cli.command {
+        Command::Serve(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or(terminal::SERVE_LOG)).and_then(|()| serve::run(*args))
+        }
+        Command::Restore(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| restore::run(&args))
+        }
+        Command::Bench(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("warn")).and_then(|()| bench::run(*args))
+        }
+        // The demo makes its clients fail on purpose; what they log about it would garble the story.
+        Command::Demo(args) => {
+            terminal::log(cli.log.as_deref().unwrap_or("off")).and_then(|()| demo::run(&args))
         }
     }
 }

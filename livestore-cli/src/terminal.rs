@@ -10,6 +10,9 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::error::CommandError;
 
+/// What `livestore serve` logs unless something else is asked for.
+pub(crate) const SERVE_LOG: &str = "info";
+
 /// Prints a line. A reader that went away, as `livestore demo | head` does, is no reason to stop.
 pub(crate) fn say(line: impl Display) {
     let mut stdout = io::stdout().lock();

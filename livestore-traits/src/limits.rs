@@ -18,9 +18,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What LiveStore's wire allows, and the default everywhere.
+    /// What every backend behind LiveStore's wire delivers, and the default of clients.
     pub const DEFAULT: Self =
         Self { max_event_bytes: 895_000, max_batch_events: 100, max_batch_bytes: 895_000 };
+
+    /// What backends take: whatever a client of LiveStore's wire sends. Such a client counts up to 900,000 bytes of JSON,
+    /// for which [`SyncedEvent::encoded_len`](crate::SyncedEvent::encoded_len) is an upper bound that lies at most 637
+    /// bytes higher for each of 100 events. An event that were refused for its size would be sent again for ever.
+    pub const BACKEND: Self =
+        Self { max_event_bytes: 964_000, max_batch_events: 100, max_batch_bytes: 964_000 };
 
     /// The smaller of each bound: what a wrapper offers whose inner backend allows `other`.
     #[must_use]

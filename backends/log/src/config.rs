@@ -60,7 +60,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            limits: Limits::DEFAULT,
+            limits: Limits::BACKEND,
             tail_bytes: 128 * 1024,
             tails_bytes: 64 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,

@@ -1,17 +1,17 @@
 //! Puts the store together from its parts.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use livestore_connect::{Connect, Roots, SyncPayload};
 use livestore_engine::processor::Diverged;
 use livestore_engine::{Store, StoreConfig};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_materializer_sqlite::{SqliteView, rusqlite};
 use livestore_traits::{BackendId, EventlogReader as _, StoreId, SyncBackend};
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_ws::{WsBackend, WsConfig};
 
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
@@ -26,9 +26,16 @@ pub(crate) struct Settings {
     /// Where this client keeps its data. Each directory is a client of its own.
     #[arg(long, global = true, value_name = "DIR", env = "TODO_DATA_DIR", default_value = "todo-data")]
     pub(crate) data_dir: PathBuf,
-    /// The server to sync with, as ws://host:port or http://host:port. Without one everything stays here.
+    /// The server to sync with, for example wss://host or http://host:port; one of LiveStore's own as livestore+wss://host.
+    /// Without one everything stays here.
     #[arg(long, global = true, value_name = "URL", env = "TODO_SERVER")]
     pub(crate) server: Option<String>,
+    /// What to show to the server, for example {"authToken":"let-me-in"}.
+    #[arg(long, global = true, value_name = "JSON", env = "TODO_PAYLOAD", hide_env_values = true, value_parser = payload)]
+    pub(crate) payload: Option<SyncPayload>,
+    /// A file of certificates, in PEM, of authorities to trust beside the public ones.
+    #[arg(long, global = true, value_name = "FILE", env = "TODO_CA")]
+    pub(crate) ca: Option<PathBuf>,
     /// The name of the list at the server.
     #[arg(long, global = true, value_name = "ID", env = "TODO_STORE", default_value = "todo")]
     pub(crate) store: StoreId,
@@ -52,7 +59,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) async fn open(settings: Settings) -> Result<Self, Failure> {
-        let Settings { data_dir, server, store, wait } = settings;
+        let Settings { data_dir, server, payload, ca, store, wait } = settings;
         let data_dir = DataDir::new(&data_dir, &store);
         let schema = schema::schema().map_err(|error| Failure::new(error.to_string()))?;
         let backend = Arc::new(OnceLock::new());
@@ -76,7 +83,7 @@ impl App {
         // An empty variable is how a shell takes one back for one command.
         let server = server.filter(|url| !url.is_empty());
         if let Some(url) = &server {
-            builder = builder.upstream(connect(url, store)?);
+            builder = builder.upstream(connect(url, store, payload, ca.as_deref())?);
         }
         let store = builder.start().await.map_err(|error| Failure::start(&error, &data_dir))?;
         let backend = backend.get().cloned().flatten();
@@ -143,12 +150,28 @@ fn config() -> StoreConfig {
 }
 
 /// The way to the server. Nothing is sent before the store wants to sync.
-fn connect(url: &str, store: StoreId) -> Result<Arc<dyn SyncBackend>, Failure> {
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("ws" | "wss") => Ok(Arc::new(WsBackend::new(WsConfig::new(url, store)?))),
-        Some("http" | "https") => Ok(Arc::new(HttpBackend::new(HttpConfig::new(url, store)?))),
-        _ => Err(Failure::new(format!("invalid server URL {url:?}: it must begin with ws:// or http://"))),
+fn connect(
+    url: &str,
+    store: StoreId,
+    payload: Option<SyncPayload>,
+    ca: Option<&Path>,
+) -> Result<Arc<dyn SyncBackend>, Failure> {
+    let mut connect = Connect::to(url, store);
+    if let Some(payload) = payload {
+        connect = connect.payload(payload);
     }
+    if let Some(path) = ca {
+        let in_file = |error: &dyn Error| Failure::new(format!("{}: {error}", path.display()));
+        let pem = fs::read(path).map_err(|error| in_file(&error))?;
+        connect = connect.roots(Roots::public().and_pem(&pem).map_err(|error| in_file(&error))?);
+    }
+    Ok(connect.backend()?)
+}
+
+/// Reads what is shown to the server.
+fn payload(text: &str) -> Result<SyncPayload, String> {
+    // Where it goes wrong is not told: it may hold a password.
+    SyncPayload::from_json(text).map_err(|error| error.to_string())
 }
 
 /// Reads a number of seconds.

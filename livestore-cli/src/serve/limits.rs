@@ -1,6 +1,7 @@
 //! The bounds of a server as options. Their defaults are those of the crates that keep them.
 
-use livestore_backend_redb::{LogConfig, RedbConfig};
+use clap::ArgAction;
+use livestore_backend_redb::{Clock, LogConfig, RedbConfig};
 use livestore_backend_sqlite::SqliteConfig;
 use livestore_server::ServerLimits;
 use livestore_traits::Limits;
@@ -39,9 +40,16 @@ pub(super) struct ServeLimits {
     /// How long the head of a request may take, and an HTTP connection may be idle.
     #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.header_timeout))]
     header_timeout: Time,
+    /// How long a decision about access may take.
+    #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.authorize_timeout))]
+    authorize_timeout: Time,
     /// How long the body of a request may take.
     #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.body_timeout))]
     body_timeout: Time,
+    /// How long a LiveStore client may ping over a new WebSocket before it pulls; one that forgot to is healed by losing
+    /// the connection.
+    #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.first_pull_timeout))]
+    first_pull_timeout: Time,
     /// How long a WebSocket may say nothing; clients ping every 20 seconds.
     #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.idle_timeout))]
     idle_timeout: Time,
@@ -69,7 +77,9 @@ impl ServeLimits {
         limits.max_pushes_per_connection = self.max_pushes_per_connection.0;
         limits.max_pulls_per_connection = self.max_pulls_per_connection.0;
         limits.header_timeout = self.header_timeout.0;
+        limits.authorize_timeout = self.authorize_timeout.0;
         limits.body_timeout = self.body_timeout.0;
+        limits.first_pull_timeout = self.first_pull_timeout.0;
         limits.idle_timeout = self.idle_timeout.0;
         limits.write_timeout = self.write_timeout.0;
         limits.max_wait = self.max_wait.0;
@@ -95,6 +105,9 @@ pub(super) struct LogLimits {
     /// Recent events of each open store that are kept in memory.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::of(LogConfig::default().tail_bytes))]
     tail_bytes: ByteSize,
+    /// Recent events of all open stores together that are kept in memory.
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize::of(LogConfig::default().tails_bytes))]
+    tails_bytes: ByteSize,
     /// Pushes of all stores that wait to be written; further ones wait in their connections.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::of(LogConfig::default().queue_bytes))]
     queue_bytes: ByteSize,
@@ -128,9 +141,10 @@ impl LogLimits {
                 max_batch_bytes: self.max_batch_bytes.in_memory(),
             },
             tail_bytes: self.tail_bytes.in_memory(),
+            tails_bytes: self.tails_bytes.in_memory(),
             queue_bytes: self.queue_bytes.in_memory(),
             group_bytes: self.group_bytes.in_memory(),
-            ..LogConfig::default()
+            clock: Clock::system(),
         }
     }
 }
@@ -143,7 +157,8 @@ pub(super) struct RedbOptions {
     #[arg(long, value_name = "SIZE")]
     cache_bytes: Option<ByteSize>,
     /// Start quickly after a crash, however large the file is. Every commit then costs a second sync.
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     fast_restart: bool,
 }
 

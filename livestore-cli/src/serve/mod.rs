@@ -6,27 +6,35 @@
 //!      └── a failed write closed it ─────┘
 //! ```
 
+mod config;
 mod limits;
 mod opened;
 mod outage;
 mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ArgAction;
+use http::HeaderName;
+use livestore_auth::Access;
 use livestore_server::{Cors, Server};
 
 use crate::data::{self, StoreKind};
 use crate::error::CommandError;
 use crate::terminal::say;
 use crate::units::Time;
+pub(crate) use config::{Config, read as read_config};
+use config::{EXAMPLE, Guarding};
 use limits::{LogLimits, RedbOptions, ServeLimits, SqliteOptions};
 use opened::Data;
 use outage::{IsClosed, Noticing, Outages};
 use signals::Signals;
 
+/// Where the data is, unless something else is said.
+const DATA_DIR: &str = "./livestore-data";
 /// Stands for pages of every origin.
 const ANY_ORIGIN: &str = "*";
 /// The first pause between two tries to open the data again.
@@ -37,31 +45,51 @@ const INTERRUPTED: i32 = 130;
 
 /// Start the sync server. Ctrl-C or SIGTERM drains and stops it; a second one stops it at once.
 ///
-/// There is no authentication: whoever reaches the address can read and write every store. Keep it on 127.0.0.1, or put a
-/// proxy in front of it that asks who is there.
+/// Unless access rules or tokens are configured (see --config), whoever reaches the address can read and write every
+/// store. Keep such a server on 127.0.0.1.
 ///
 /// SIZE is in bytes or with a unit: 895000, 64KiB, 1MiB, 2GiB. TIME has a unit: 500ms, 30s, 5m, 1h.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
+    /// A file with settings, in TOML. Every flag here is a key of the same name, and a flag overrides its key; access rules
+    /// and tokens are set there only. `--example-config` shows all of it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print a commented config file with every key, and exit.
+    #[arg(long)]
+    example_config: bool,
+    /// Print the settings in force, of file and flags, and exit. What sync payloads must hold is left out.
+    #[arg(long)]
+    print_config: bool,
     /// Where to listen. Port 0 lets the system choose one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8787")]
     listen: String,
-    /// Where the data is; made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "./livestore-data")]
-    data_dir: PathBuf,
+    /// Where the data is; made if it is not there [default: ./livestore-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Keep everything in memory: nothing survives the server.
-    #[arg(long, conflicts_with_all = ["data_dir", "store"])]
+    #[arg(long, conflicts_with_all = ["data_dir", "store"], value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value_t = false, action = ArgAction::Set, hide_default_value = true,
+        hide_possible_values = true)]
     memory: bool,
     /// What keeps the data. By default what is in the data dir, and redb in an empty one.
     #[arg(long, value_name = "KIND")]
     store: Option<StoreKind>,
+    /// What anyone may do with a store that no access rule speaks of: read-write, read or none [default: none if there are
+    /// rules, else read-write].
+    #[arg(long, value_name = "ACCESS")]
+    default_access: Option<Access>,
     /// Let shared caches keep pages of history. Only where anybody may read every store.
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     public_history: bool,
     /// Let pages of this origin, such as `https://app.example`, use the server over HTTP; `*` for pages of every origin.
     /// May be given several times. WebSockets are not restricted by browsers.
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = parse_origin)]
-    allow_origins: Vec<String>,
+    allow_origin: Vec<String>,
+    /// Let requests of such pages have this header; by default they may have any. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    allow_header: Vec<HeaderName>,
     #[command(flatten)]
     limits: ServeLimits,
     #[command(flatten)]
@@ -70,17 +98,37 @@ pub(crate) struct ServeArgs {
     redb: RedbOptions,
     #[command(flatten)]
     sqlite: SqliteOptions,
+    /// What the config file says beside the flags.
+    #[arg(skip)]
+    pub(crate) beside: Config,
 }
 
 impl ServeArgs {
+    fn data_dir(&self) -> &Path {
+        self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))
+    }
+
+    /// Who may do what.
+    fn guarding(&self) -> Result<Guarding, CommandError> {
+        let guarding = self.beside.access.guarding(self.default_access)?;
+        if self.public_history && !guarding.is_readable {
+            return Err(CommandError::new(
+                "public-history lets caches give history to anybody, but not anybody may read every store",
+            )
+            .hint("leave out public-history, or the access rules"));
+        }
+        Ok(guarding)
+    }
+
     fn cors(&self) -> Cors {
-        if self.allow_origins.is_empty() {
+        let cors = if self.allow_origin.is_empty() {
             Cors::none()
-        } else if self.allow_origins.iter().any(|origin| origin == ANY_ORIGIN) {
+        } else if self.allow_origin.iter().any(|origin| origin == ANY_ORIGIN) {
             Cors::any()
         } else {
-            Cors::origins(self.allow_origins.iter().cloned())
-        }
+            Cors::origins(self.allow_origin.iter().cloned())
+        };
+        if self.allow_header.is_empty() { cors } else { cors.with_headers(self.allow_header.iter().cloned()) }
     }
 }
 
@@ -96,22 +144,31 @@ fn parse_origin(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), CommandError> {
+    if args.example_config {
+        say(EXAMPLE.trim_end());
+        return Ok(());
+    }
     args.log_limits.check(&args.limits)?;
+    let guarding = args.guarding()?;
+    if let Some(settings) = &args.beside.printed {
+        say(settings.trim_end());
+        return Ok(());
+    }
     let data = data::opening(|| Data::open(&args))?;
     let runtime = crate::runtime()?;
-    let served = runtime.block_on(serve(Arc::new(args), data));
+    let served = runtime.block_on(serve(Arc::new(args), &guarding, data));
     // Data that is being opened again at this moment need not be waited for.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(args: Arc<ServeArgs>, data: Data) -> Result<(), CommandError> {
+async fn serve(args: Arc<ServeArgs>, guarding: &Guarding, data: Data) -> Result<(), CommandError> {
     let mut signals = Signals::new()
         .map_err(|error| CommandError::new("signals cannot be listened to").caused_by(error))?;
     let outages = Arc::new(Outages::new());
     let listener = listen(&args.listen).await?;
-    let mut running = Running::start(&args, &listener, data, &outages)?;
-    introduce(running.server.local_addr(), &args.place()?);
+    let mut running = Running::start(&args, guarding, &listener, data, &outages)?;
+    introduce(running.server.local_addr(), &args.place()?, guarding);
     let signal = loop {
         tokio::select! {
             signal = signals.next() => break signal,
@@ -125,7 +182,7 @@ async fn serve(args: Arc<ServeArgs>, data: Data) -> Result<(), CommandError> {
                 return Ok(());
             }
         };
-        running = Running::start(&args, &listener, data, &outages)?;
+        running = Running::start(&args, guarding, &listener, data, &outages)?;
     };
     say(format_args!("{signal}: finishing what is in flight; once more stops at once"));
     // From now on connections are refused, instead of waiting for a server that will not come back.
@@ -162,12 +219,14 @@ struct Running {
 impl Running {
     fn start(
         args: &ServeArgs,
+        guarding: &Guarding,
         listener: &TcpListener,
         data: Data,
         outages: &Arc<Outages>,
     ) -> Result<Self, CommandError> {
         let builder = Server::builder(Noticing::new(data.provider, outages.clone(), data.is_closed.clone()))
             .limits(args.limits.limits())
+            .authorizer(guarding.authorizer.clone())
             .public_history(args.public_history)
             .cors(args.cors());
         let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
@@ -218,19 +277,20 @@ fn listen_failed(listen: &str, error: std::io::Error) -> CommandError {
 }
 
 /// Says where the server is and what to try with it.
-fn introduce(addr: SocketAddr, place: &str) {
+fn introduce(addr: SocketAddr, place: &str, guarding: &Guarding) {
     let near = reachable(addr);
     say(format_args!(
         "livestore {} serves ws://{addr} and http://{addr}; Ctrl-C stops it",
         env!("CARGO_PKG_VERSION")
     ));
     say(format_args!("  data: {place}"));
+    say(format_args!("  access: {}", guarding.description));
     say(format_args!(
         "  try:  cargo run --release -p todo -- --data-dir a --server ws://{near} add \"buy milk\""
     ));
     say(format_args!("        curl http://{near}/stores/todo/pull"));
-    if !addr.ip().is_loopback() {
-        tracing::warn!(%addr, "anybody who reaches this address can read and write every store");
+    if guarding.is_open && !addr.ip().is_loopback() {
+        tracing::warn!(%addr, "anyone who reaches this address can read and write every store");
     }
 }
 

@@ -35,7 +35,7 @@ impl Data {
             }
             Some(StoreKind::Redb) => {
                 let config = RedbConfig { log, ..args.redb.config() };
-                let data = RedbBackends::open(&args.data_dir, config).map_err(data::open_failed)?;
+                let data = RedbBackends::open(args.data_dir(), config).map_err(data::open_failed)?;
                 Self {
                     provider: Arc::new(data.clone()),
                     is_closed: Arc::new(move || data.stats().failure.is_some()),
@@ -43,7 +43,7 @@ impl Data {
             }
             Some(StoreKind::Sqlite) => {
                 let config = SqliteConfig { log, ..args.sqlite.config() };
-                let data = SqliteBackends::open(&args.data_dir, config).map_err(data::open_failed)?;
+                let data = SqliteBackends::open(args.data_dir(), config).map_err(data::open_failed)?;
                 Self {
                     provider: Arc::new(data.clone()),
                     is_closed: Arc::new(move || data.stats().failure.is_some()),
@@ -62,7 +62,7 @@ impl fmt::Debug for Data {
 impl ServeArgs {
     /// What keeps the data; `None` is memory.
     fn kind(&self) -> Result<Option<StoreKind>, CommandError> {
-        if self.memory { Ok(None) } else { data::kind_in(&self.data_dir, self.store).map(Some) }
+        if self.memory { Ok(None) } else { data::kind_in(self.data_dir(), self.store).map(Some) }
     }
 
     /// Where the data is, in words.
@@ -70,7 +70,7 @@ impl ServeArgs {
         Ok(match self.kind()? {
             None => "in memory only, gone when it stops".to_owned(),
             Some(kind) => {
-                let file = kind.file_in(&self.data_dir);
+                let file = kind.file_in(self.data_dir());
                 format!("in {}, synced to disk before a push is acknowledged", file.display())
             }
         })

@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod access;
+mod config;
 mod crash;
 mod demo;
 mod full_disk;

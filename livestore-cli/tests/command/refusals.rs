@@ -127,6 +127,37 @@ fn options_that_make_no_sense() {
 }
 
 #[test]
+fn a_config_file_that_cannot_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("livestore.toml");
+    let config = |text: &str| {
+        fs::write(&file, text).unwrap();
+        serve(&dir.path().join("data"), &["--config", path(&file)])
+    };
+    let at = |line: u32| format!("livestore.toml:{line}: ");
+    for (text, line, part) in [
+        ("\nmax-wait = \"soon\"", 2, "max-wait"),
+        ("max-conections = 1", 1, "did you mean `max-connections`?"),
+        ("listen = [", 1, ""),
+        ("[[access]]\nstores = \"a/b\"\nallow = \"read\"", 2, "no store id has"),
+        (
+            "[jwt]\nalgorithm = \"ES256\"\nkey-file = \"nowhere.pem\"",
+            3,
+            "nowhere.pem cannot be read: No such file",
+        ),
+    ] {
+        assert_refused(&config(text), &[&at(line), part]);
+    }
+    let both = "default-access = \"read\"\n[jwt]\nalgorithm = \"HS256\"\nkey-file = \"secret\"";
+    fs::write(dir.path().join("secret"), "x".repeat(32)).unwrap();
+    assert_refused(&config(both), &["`default-access` and `[jwt]`", "leave one of them out"]);
+    let public = "public-history = true\n[[access]]\nstores = \"*\"\nallow = \"read\"";
+    assert_refused(&config(public), &["public-history", "not anybody may read every store"]);
+    assert_refused(&serve(dir.path(), &["--config", "nowhere.toml"]), &["nowhere.toml cannot be read"]);
+    assert!(!dir.path().join("data").exists(), "a data dir was made all the same");
+}
+
+#[test]
 fn a_restore_that_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

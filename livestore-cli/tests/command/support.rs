@@ -71,6 +71,13 @@ impl Server {
         Self { child, stdout, addr, introduction }
     }
 
+    /// Serves a data dir with a config file of this text.
+    pub(crate) fn with_config(data_dir: &Path, config: &str) -> Self {
+        let file = data_dir.join("livestore.toml");
+        std::fs::write(&file, config).unwrap();
+        Self::start(data_dir, &["--config", path(&file)])
+    }
+
     /// A signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
@@ -164,6 +171,30 @@ fn request(addr: SocketAddr, head: &str, body: &str) -> std::io::Result<(u16, Va
     let mut stream = connect(addr)?;
     stream.write_all(format!("{head}host: test\r\nconnection: close\r\n\r\n{body}").as_bytes())?;
     read_answer(&mut stream)
+}
+
+/// The status and the text of the answer to a request with these lines of headers, each with its line break.
+pub(crate) fn exchange(addr: SocketAddr, line: &str, headers: &str, body: &str) -> (u16, String) {
+    let mut stream = connect(addr).unwrap();
+    let len = body.len();
+    let connection = if headers.contains("upgrade") { "upgrade, close" } else { "close" };
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nhost: test\r\nconnection: {connection}\r\ncontent-length: {len}\r\n{headers}\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(answer.read_line(&mut head).unwrap(), 0, "half an answer: {head}");
+    }
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut body = String::new();
+    // Behind an upgrade there is no body, and nothing ends.
+    if status != 101 {
+        answer.read_to_string(&mut body).unwrap();
+    }
+    (status, body)
 }
 
 pub(crate) fn connect(addr: SocketAddr) -> std::io::Result<TcpStream> {

@@ -1,7 +1,8 @@
 //! The suite for [`SyncBackend`](livestore_traits::SyncBackend): backends, transports over a backend, wrappers.
 //!
 //! It branches on [`Capabilities`](livestore_traits::Capabilities): where a backend has no live pull, the cases that
-//! follow a log poll it. What a remote backend can do is asked after the first answer, when it is connected.
+//! follow a log poll it. What a remote backend can do is asked after the first answer, when it is connected. What a wire
+//! cannot carry ([`Carries`]) is not asked of it.
 //!
 //! ```ignore
 //! livestore_conformance::backend!(MyFixture::new());
@@ -17,7 +18,7 @@ mod pull;
 mod push;
 mod repeat;
 
-pub use fixture::{BackendFixture, sample_event, sample_events};
+pub use fixture::{BackendFixture, Carries, sample_event, sample_events};
 pub use identity::*;
 pub use live::*;
 pub use pull::*;

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::ready;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,12 +31,12 @@ pub struct Dialer {
 }
 
 /// Why there is no connection. Nothing was sent that a server acts on.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The host cannot be found, refuses, or its certificate is not trusted; the source tells which.
-    #[error("the server cannot be reached")]
-    Connect(#[source] Arc<dyn Error + Send + Sync>),
+    /// The host cannot be found, refuses, or its certificate is not trusted; or the connection ended before its turn.
+    #[error("the server cannot be reached: {0}")]
+    Connect(String),
     /// It took too long.
     #[error("the server did not answer in time")]
     Timeout,
@@ -108,8 +107,29 @@ impl Service<Uri> for Dialer {
     }
 }
 
+impl DialError {
+    /// Why a request of hyper's client was not sent: there was no connection, or it was closed before its turn. `None`
+    /// if the server may have seen it.
+    #[must_use]
+    pub fn of_request(error: &hyper_util::client::legacy::Error) -> Option<Self> {
+        let source = error.source();
+        if let Some(dial) = source.and_then(|source| source.downcast_ref::<Self>()) {
+            return Some(dial.clone());
+        }
+        let is_canceled =
+            source.and_then(|source| source.downcast_ref()).is_some_and(hyper::Error::is_canceled);
+        (error.is_connect() || is_canceled).then(|| Self::connect(error))
+    }
+
+    /// The layers between say nothing that the innermost does not.
+    fn connect(error: &(dyn Error + 'static)) -> Self {
+        let innermost = std::iter::successors(Some(error), |&error| error.source()).last();
+        Self::Connect(innermost.unwrap_or(error).to_string())
+    }
+}
+
 fn unreachable(error: impl Into<Box<dyn Error + Send + Sync>>) -> DialError {
-    DialError::Connect(error.into().into())
+    DialError::connect(&*error.into())
 }
 
 /// A WebSocket begins as a request of HTTP.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use livestore_dial::{HTTP_SCHEMES, Roots};
 use livestore_traits::StoreId;
 use livestore_wire::{Encoding, InvalidUrl, PayloadSource, StoreUrl};
 
@@ -17,6 +18,8 @@ pub struct HttpConfig {
     pub headers: HeaderMap,
     /// What the server decides by what this client may do, asked for before each request. Never printed.
     pub payload: Option<Arc<dyn PayloadSource>>,
+    /// Whose certificates to trust.
+    pub roots: Roots,
     /// How messages are written: compact by default.
     pub encoding: Encoding,
     /// How long connecting may take.
@@ -34,16 +37,17 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
-    /// The store `store_id` at the server `url`: `http://host`, `http://host:port`, or either with a path under which
+    /// The store `store_id` at the server `url`: `https://host`, `http://host:port`, or either with a path under which
     /// the server is mounted.
     ///
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
         Ok(Self {
-            url: StoreUrl::new(&["http"], url, store_id)?,
+            url: StoreUrl::new(HTTP_SCHEMES, url, store_id)?,
             headers: HeaderMap::new(),
             payload: None,
+            roots: Roots::public(),
             encoding: Encoding::Postcard,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

@@ -1,6 +1,7 @@
 //! Why a request has no answer, and what an answer that is no success means.
 
 use http::StatusCode;
+use livestore_dial::DialError;
 use livestore_traits::{BoxError, PullError, PushError};
 use livestore_wire::{DecodeError, ErrorAnswer, PullErrorForm, PushErrorForm, RequestErrorForm};
 
@@ -14,8 +15,8 @@ pub enum HttpError {
     #[error("the source of the sync payload failed")]
     Payload(#[source] BoxError),
     /// The server could not be reached; nothing was sent.
-    #[error("the server cannot be reached")]
-    Connect(#[source] BoxError),
+    #[error(transparent)]
+    Connect(DialError),
     /// The connection broke before the answer was there.
     #[error("the connection broke")]
     Broken(#[source] BoxError),

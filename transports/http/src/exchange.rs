@@ -1,6 +1,5 @@
 //! One request and its answer.
 
-use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,8 +7,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use livestore_dial::{DialError, Dialer};
 use livestore_wire::{DecodeError, Encoding, PAYLOAD_HEADER, PayloadSource, SyncPayload};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -19,7 +18,7 @@ use crate::{HttpConfig, HttpError};
 /// The connections to one server.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Dialer, Full<Bytes>>,
 }
 
 /// What the server said.
@@ -38,14 +37,11 @@ impl Answer {
 
 impl Connections {
     pub(crate) fn new(config: &HttpConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(config.max_idle_connections)
             .pool_idle_timeout(config.idle_timeout)
-            .build(connector);
+            .build(Dialer::new(&config.roots, config.connect_timeout));
         Self { client }
     }
 
@@ -80,11 +76,7 @@ impl Connections {
 
     async fn exchange(&self, request: Request<Full<Bytes>>, max_bytes: usize) -> Result<Answer, HttpError> {
         let response = self.client.request(request).await.map_err(|error| {
-            if was_not_sent(&error) {
-                HttpError::Connect(error.into())
-            } else {
-                HttpError::Broken(error.into())
-            }
+            DialError::of_request(&error).map_or_else(|| HttpError::Broken(error.into()), HttpError::Connect)
         })?;
         let (head, body) = response.into_parts();
         let encoding = head
@@ -101,11 +93,4 @@ impl Connections {
 async fn payload(source: &dyn PayloadSource, patience: Duration) -> Result<SyncPayload, HttpError> {
     let payload = timeout(patience, source.payload()).await;
     payload.unwrap_or_else(|_| Err("it took too long".into())).map_err(HttpError::Payload)
-}
-
-/// Whether the server cannot have seen the request: there was no connection, or it was closed before its turn.
-fn was_not_sent(error: &hyper_util::client::legacy::Error) -> bool {
-    let is_canceled =
-        error.source().and_then(|source| source.downcast_ref()).is_some_and(hyper::Error::is_canceled);
-    error.is_connect() || is_canceled
 }

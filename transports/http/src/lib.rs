@@ -16,7 +16,8 @@
 //! soon as there is an event. Connections are kept alive and used again. The server is asked once what it can do, and
 //! again after it could not be reached.
 //!
-//! There is no TLS in here: put a proxy that terminates it in front of the server.
+//! `https://` is behind the feature `tls`, which is on by default; `roots` in the config adds a certificate authority of
+//! one's own.
 //!
 //! A server that wants to know who comes is shown [`HttpConfig::payload`], for which its source is asked before each
 //! request: a token that is renewed there needs nothing else.
@@ -29,4 +30,5 @@ mod exchange;
 pub use backend::HttpBackend;
 pub use config::HttpConfig;
 pub use error::HttpError;
+pub use livestore_dial::Roots;
 pub use livestore_wire::{Encoding, InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

@@ -28,6 +28,8 @@ pub struct ServerLimits {
     /// How long a LiveStore client may ping over a new WebSocket before it pulls. One that forgot to pull is healed by
     /// losing the connection.
     pub first_pull_timeout: Duration,
+    /// How often a backend without live pull is asked for each LiveStore client that follows it.
+    pub poll_interval: Duration,
     /// How long a WebSocket may say nothing, not even a ping. Clients ping every 20 seconds.
     pub idle_timeout: Duration,
     /// How long a WebSocket may take nothing while something is to be sent.
@@ -54,6 +56,7 @@ impl ServerLimits {
         authorize_timeout: Duration::from_secs(5),
         body_timeout: Duration::from_secs(30),
         first_pull_timeout: Duration::from_secs(30),
+        poll_interval: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(60),
         write_timeout: Duration::from_secs(30),
         max_wait: Duration::from_secs(60),

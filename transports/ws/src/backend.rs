@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use futures::stream;
 use futures::{FutureExt, StreamExt};
+use livestore_dial::keep_connected;
 use livestore_traits::{
     BoxStream, Capabilities, ConnectionStatus, Durability, Pull, PullError, PullPage, Push, PushAck,
     PushError, SyncBackend,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::driver::{Command, Driver};
+use crate::link::{Command, Link};
 use crate::pull::PullStream;
 use crate::{WsConfig, WsError};
 
@@ -28,14 +29,14 @@ pub struct WsBackend {
 #[derive(Debug)]
 struct Shared {
     config: WsConfig,
-    /// The way to the driver, once the first call has started it.
+    /// The way to the link, once the first call has started it.
     commands: OnceLock<mpsc::UnboundedSender<Command>>,
     state: watch::Sender<LinkState>,
     push_slots: Semaphore,
     last_id: AtomicU64,
 }
 
-/// What the driver tells its handles.
+/// What the link tells its handles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkState {
     pub(crate) status: ConnectionStatus,
@@ -67,7 +68,9 @@ impl Shared {
     fn commands(&self) -> &mpsc::UnboundedSender<Command> {
         self.commands.get_or_init(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(Driver::new(self.config.clone(), self.state.clone(), receiver).run());
+            let link = Link::new(self.config.clone(), self.state.clone());
+            let pace = link.pace();
+            tokio::spawn(keep_connected(link, pace, receiver));
             sender
         })
     }
@@ -91,7 +94,7 @@ impl SyncBackend for WsBackend {
         if self.shared.commands().send(Command::Push { id, push, answer }).is_err() {
             return Err(WsError::NoRuntime.push_not_sent());
         }
-        // A driver that went away with the push may have sent it.
+        // A link that went away with the push may have sent it.
         let answer =
             answered.await.unwrap_or_else(|_| Err(PushError::Unacknowledged(WsError::NoRuntime.into())));
         drop(slot);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
+use livestore_dial::{Roots, WS_SCHEMES};
 use livestore_traits::StoreId;
 use livestore_wire::{Endpoint, InvalidUrl, PayloadSource, StoreUrl};
 
@@ -18,6 +19,8 @@ pub struct WsConfig {
     pub headers: HeaderMap,
     /// What the server decides by what this client may do, asked for before each connection. Never printed.
     pub payload: Option<Arc<dyn PayloadSource>>,
+    /// Whose certificates to trust.
+    pub roots: Roots,
     /// How long connecting may take, up to the server's first message.
     pub connect_timeout: Duration,
     /// The first backoff, and the least time between two attempts.
@@ -37,17 +40,18 @@ pub struct WsConfig {
 }
 
 impl WsConfig {
-    /// The store `store_id` at the server `url`: `ws://host`, `ws://host:port`, or either with a path under which the
+    /// The store `store_id` at the server `url`: `wss://host`, `ws://host:port`, or either with a path under which the
     /// server is mounted.
     ///
     /// # Errors
     /// [`InvalidUrl`] if the text is anything else.
     pub fn new(url: &str, store_id: StoreId) -> Result<Self, InvalidUrl> {
-        let url = StoreUrl::new(&["ws"], url, store_id)?;
+        let url = StoreUrl::new(WS_SCHEMES, url, store_id)?;
         Ok(Self {
             uri: url.endpoint(&Endpoint::Sync, None),
             headers: HeaderMap::new(),
             payload: None,
+            roots: Roots::public(),
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(20),

@@ -4,34 +4,33 @@
 //! that waits for this side to read can't be waited for in turn.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::poll_fn;
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
+use hyper_util::rt::TokioIo;
+use livestore_dial::{Commands, Dialer, Ended, Stream};
 use livestore_traits::{Capabilities, Limits, PullError, PullPage, Push, PushAck, PushError};
 use livestore_wire::{
     ClientFrame, Encoding, PAYLOAD_HEADER, PageHead, SUBPROTOCOL, ServerFrame, SyncPayload, decode_page_body,
 };
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
 use tokio_websockets::client::DISALLOWED_HEADERS;
 use tokio_websockets::{ClientBuilder, CloseCode, Message, WebSocketStream};
 
-use crate::driver::{Command, Commands, Delivery};
+use crate::link::{Command, Delivery};
 use crate::{WsConfig, WsError};
 
 /// How many messages are read, and how many commands taken, before the other side has its turn.
 const MESSAGES_PER_TURN: usize = 64;
-const DEFAULT_PORT: u16 = 80;
 /// A timer of no length would spin.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<TokioIo<Stream>>,
     config: WsConfig,
     capabilities: Capabilities,
     pushes: HashMap<u64, oneshot::Sender<Result<PushAck, PushError>>>,
@@ -49,25 +48,14 @@ struct RunningPull {
     credit: i64,
 }
 
-/// How a connection ended.
-pub(crate) enum Ended {
-    /// Nobody uses it any more.
-    Abandoned,
-    /// It broke.
-    Lost(WsError),
-}
-
 impl Connection {
     /// Connects, upgrades, and waits for the server's first message.
-    pub(crate) async fn open(config: &WsConfig) -> Result<Self, WsError> {
+    pub(crate) async fn open(config: &WsConfig, dialer: &Dialer) -> Result<Self, WsError> {
         let payload = match &config.payload {
             Some(source) => Some(source.payload().await.map_err(|error| WsError::Payload(error.into()))?),
             None => None,
         };
-        let host = config.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = config.uri.port_u16().unwrap_or(DEFAULT_PORT);
-        let stream = TcpStream::connect((host, port)).await.map_err(connect_error)?;
-        stream.set_nodelay(true).map_err(connect_error)?;
+        let stream = dialer.dial(&config.uri).await?;
         let (mut socket, response) =
             builder(config, payload.as_ref()).connect_on(stream).await.map_err(WsError::handshake)?;
         let agreed = response.headers().get("sec-websocket-protocol");
@@ -104,7 +92,7 @@ impl Connection {
     }
 
     /// Serves the commands until the connection breaks or nobody uses it.
-    pub(crate) async fn run(mut self, commands: &mut Commands) -> Ended {
+    pub(crate) async fn run(mut self, commands: &mut Commands<Command>) -> Ended<WsError> {
         // Often enough for both bounds, whatever the last answer moved.
         let mut checks =
             interval((self.config.ping_interval.min(self.config.pong_timeout) / 2).max(MIN_CHECK_INTERVAL));
@@ -161,7 +149,7 @@ impl Connection {
     }
 
     /// Works until there is nothing to do for now; ready when the connection is over.
-    fn poll_turn(&mut self, commands: &mut Commands, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll_turn(&mut self, commands: &mut Commands<Command>, cx: &mut Context<'_>) -> Poll<Ended<WsError>> {
         loop {
             match self.poll_once(commands, cx) {
                 Ok(Turn::More) => {}
@@ -172,7 +160,7 @@ impl Connection {
         }
     }
 
-    fn poll_once(&mut self, commands: &mut Commands, cx: &mut Context<'_>) -> Result<Turn, WsError> {
+    fn poll_once(&mut self, commands: &mut Commands<Command>, cx: &mut Context<'_>) -> Result<Turn, WsError> {
         let read = self.read(cx)?;
         let taken = self.take_commands(commands, cx)?;
         let _ = self.socket.poll_flush_unpin(cx)?;
@@ -248,7 +236,11 @@ impl Connection {
         }
     }
 
-    fn take_commands(&mut self, commands: &mut Commands, cx: &mut Context<'_>) -> Result<Turn, WsError> {
+    fn take_commands(
+        &mut self,
+        commands: &mut Commands<Command>,
+        cx: &mut Context<'_>,
+    ) -> Result<Turn, WsError> {
         for _ in 0..MESSAGES_PER_TURN {
             if self.socket.poll_ready_unpin(cx)?.is_pending() {
                 return Ok(Turn::Idle);
@@ -338,8 +330,4 @@ fn builder(config: &WsConfig, payload: Option<&SyncPayload>) -> ClientBuilder<'s
         builder = builder.add_header(name.clone(), value.clone()).expect("the handshake's own are removed");
     }
     builder
-}
-
-fn connect_error(error: std::io::Error) -> WsError {
-    WsError::Connect(Arc::new(error))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use livestore_dial::DialError;
 use livestore_traits::{PullError, PushError};
 use livestore_wire::{CLOSE_UNAUTHORIZED, DecodeError};
 use tokio_websockets::Error;
@@ -14,8 +15,8 @@ pub enum WsError {
     #[error("the source of the sync payload failed")]
     Payload(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The server could not be reached.
-    #[error("the server cannot be reached")]
-    Connect(#[source] Arc<std::io::Error>),
+    #[error(transparent)]
+    Connect(#[from] DialError),
     /// The server answered, but not with a WebSocket.
     #[error("the server answered the handshake with status {0}")]
     Refused(u16),

@@ -27,8 +27,8 @@
 //! shortens the wait to [`WsConfig::min_backoff`], so each call gets the outcome of an attempt that is not older than
 //! the call.
 //!
-//! There is no TLS in here: put a proxy that terminates it in front of the server, and, where the way to it is not
-//! trusted, one at the client's side too.
+//! `wss://` is behind the feature `tls`, which is on by default; `roots` in the config adds a certificate authority of
+//! one's own.
 //!
 //! # Credentials
 //!
@@ -52,11 +52,12 @@
 mod backend;
 mod config;
 mod connection;
-mod driver;
 mod error;
+mod link;
 mod pull;
 
 pub use backend::WsBackend;
 pub use config::WsConfig;
 pub use error::WsError;
+pub use livestore_dial::Roots;
 pub use livestore_wire::{InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

@@ -8,7 +8,7 @@ use livestore_traits::{Pull, PullError, PullPage};
 use tokio::sync::mpsc;
 
 use crate::WsError;
-use crate::driver::{Command, Delivery};
+use crate::link::{Command, Delivery};
 
 /// The pages of one pull. Taking one lets the server send on; dropping it tells the server to stop.
 pub(crate) struct PullStream {

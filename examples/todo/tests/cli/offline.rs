@@ -140,8 +140,9 @@ fn wrong_input_is_answered_with_a_sentence() {
         (&["rm", "%"], "no item begins with \"%\""),
         (&["add", "  "], "needs a text"),
         (&["sync"], "nothing to sync with"),
-        (&["sync", "--server", "localhost:8787"], "must begin with ws:// or http://"),
-        (&["sync", "--server", "wss://localhost"], "TLS"),
+        (&["sync", "--server", "localhost:8787"], "must begin with ws://, wss://, http://"),
+        (&["sync", "--server", "wss://localhost", "--ca", "no-such-file"], "no-such-file: No such file"),
+        (&["sync", "--server", "wss://localhost", "--ca", "Cargo.toml"], "no PEM certificate"),
         (&["add", "x", "--server", "ws://"], "invalid server URL"),
         (&["add", "x", "--server", "http://a b"], "invalid server URL"),
     ] {
@@ -154,9 +155,14 @@ fn wrong_input_is_answered_with_a_sentence() {
 
     let below_a_file = client.command(&["list"]).arg("--data-dir").arg(&file).output().unwrap();
     assert!(!below_a_file.status.success());
-    for args in
-        [&["nonsense"] as &[&str], &[], &["add"], &["list", "--store", "../x"], &["sync", "--timeout", "-1"]]
-    {
+    for args in [
+        &["nonsense"] as &[&str],
+        &[],
+        &["add"],
+        &["list", "--store", "../x"],
+        &["list", "--payload", "{"],
+        &["sync", "--timeout", "-1"],
+    ] {
         let output = client.command(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }

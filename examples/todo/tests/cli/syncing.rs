@@ -1,8 +1,8 @@
-//! Several clients and a server, over both transports.
+//! Several clients and a server, over every transport.
 
 use crate::support::{Client, TestServer, text};
 
-const SCHEMES: [&str; 2] = ["ws", "http"];
+const SCHEMES: [&str; 4] = ["ws", "http", "livestore+ws", "livestore+http"];
 
 #[test]
 fn two_clients_converge() {

@@ -9,7 +9,7 @@ use livestore_traits::{
     PullPage, Push, PushAck, PushError, SyncBackend, SyncedEvent,
 };
 
-use super::{BackendFixture, sample_event, sample_events};
+use super::{BackendFixture, Carries, sample_event};
 
 /// How often a follower asks a backend that has no live pull.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -19,6 +19,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) struct Client {
     pub(super) backend: Arc<dyn SyncBackend>,
     pub(super) backend_id: BackendId,
+    pub(super) carries: Carries,
     id: ClientId,
 }
 
@@ -33,7 +34,8 @@ impl Client {
     pub(super) async fn connect<F: BackendFixture>(fixture: &F, store: &F::Store, id: &str) -> Self {
         let backend = fixture.connect(store).await;
         let page = pages(&*backend, Pull::new(None, Cursor::start(), PullMode::Once)).await.remove(0);
-        Self { backend, backend_id: page.backend_id, id: ClientId::new(id).unwrap() }
+        let id = ClientId::new(id).unwrap();
+        Self { backend, backend_id: page.backend_id, carries: fixture.carries(), id }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -42,12 +44,22 @@ impl Client {
 
     /// `count` events after `parent`, each a unit.
     pub(super) fn events(&self, parent: GlobalSeq, count: usize) -> Vec<SyncedEvent> {
-        sample_events(self.id.as_str(), parent, count)
+        let event =
+            |index: usize| self.event(GlobalSeq(parent.0 + index as u64), &format!("{{\"nr\":{index}}}"));
+        (0..count).map(event).collect()
     }
 
     /// One event after `parent`.
     pub(super) fn event(&self, parent: GlobalSeq, args: &str) -> SyncedEvent {
-        sample_event(self.id.as_str(), parent, args)
+        self.as_carried(sample_event(self.id.as_str(), parent, args))
+    }
+
+    /// An event as it comes back.
+    pub(super) fn as_carried(&self, event: SyncedEvent) -> SyncedEvent {
+        match self.carries.commits {
+            true => event,
+            false => SyncedEvent { commit: None, unit_end: true, ..event },
+        }
     }
 
     /// One event after `parent` that has `bytes` bytes, as limits count them.

@@ -35,6 +35,20 @@ pub fn sample_events(client_id: &str, parent: GlobalSeq, count: usize) -> Vec<Sy
     (0..count).map(event).collect()
 }
 
+/// What a way to a backend carries beside numbers, names, args and ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carries {
+    /// Which commit an event belongs to, and where units end. Otherwise every event comes back as a unit of its own.
+    pub commits: bool,
+    /// Who owns a client id.
+    pub proofs: bool,
+}
+
+impl Carries {
+    /// All there is to carry.
+    pub const ALL: Self = Self { commits: true, proofs: true };
+}
+
 /// Makes the backends under test.
 ///
 /// # Example
@@ -80,4 +94,9 @@ pub trait BackendFixture: Send + Sync {
 
     /// Whether the backend neither uses threads nor sockets, so that paused time advances only when it waits.
     fn runs_on_virtual_time(&self) -> bool;
+
+    /// What the way to the backend carries; what it does not, the cases leave out.
+    fn carries(&self) -> Carries {
+        Carries::ALL
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
@@ -104,7 +105,9 @@ async fn append(peer: Arc<Peer>, id: RequestId, call: PushCall) -> Bytes {
 
 /// A chunk for each page, then how it ended.
 fn history(peer: Arc<Peer>, id: RequestId, call: PullCall) -> BoxStream<'static, Bytes> {
-    let pages = pull::pages(peer.store.backend().clone(), call).map(Some).chain(stream::iter([None]));
+    // Nothing follows what is there, so nothing is waited for.
+    let pages =
+        pull::pages(peer.store.backend().clone(), call, Duration::ZERO).map(Some).chain(stream::iter([None]));
     let frames = pages.scan(false, move |is_over, page| {
         let frame = (!*is_over).then(|| match page {
             Some(Ok(page)) => encode_chunk(&id, &peer.store.items().body(&page), page.info),

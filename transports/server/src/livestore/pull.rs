@@ -2,12 +2,11 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use livestore_traits::{
-    BackendId, Cursor, GlobalSeq, PageInfo, Pull, PullError, PullMode, PullPage, SyncBackend,
-};
+use livestore_traits::{BackendId, Cursor, PageInfo, Pull, PullError, PullMode, PullPage, SyncBackend};
 use livestore_wire::livestore::{PullCall, RpcError, cut};
 
 /// Why a pull ends that should not.
@@ -31,9 +30,13 @@ impl From<PullError> for PullEnd {
 pub(super) type Pages = BoxStream<'static, Result<PullPage, PullEnd>>;
 
 /// The pages of a pull, the first one at once. One that does not stay ends after the page that reaches the head.
-pub(super) fn pages(backend: Arc<dyn SyncBackend>, call: PullCall) -> Pages {
+pub(super) fn pages(backend: Arc<dyn SyncBackend>, call: PullCall, poll_interval: Duration) -> Pages {
     let is_live = call.live;
-    let pages = stream::once(open(backend, call)).try_flatten();
+    let pages = match (is_live, backend.capabilities().live_pull) {
+        (true, false) => poll(backend, call, poll_interval),
+        (true, true) => stream::once(open(backend, call, PullMode::Live)).try_flatten().boxed(),
+        (false, _) => stream::once(open(backend, call, PullMode::Once)).try_flatten().boxed(),
+    };
     let pieces = pages.map_ok(|page| stream::iter(cut(page).into_iter().map(Ok))).try_flatten();
     if is_live {
         return pieces.boxed();
@@ -47,23 +50,64 @@ pub(super) fn pages(backend: Arc<dyn SyncBackend>, call: PullCall) -> Pages {
     until_head.boxed()
 }
 
-async fn open(backend: Arc<dyn SyncBackend>, call: PullCall) -> Result<Pages, PullEnd> {
-    let mode = if call.live { PullMode::Live } else { PullMode::Once };
+async fn open(backend: Arc<dyn SyncBackend>, call: PullCall, mode: PullMode) -> Result<Pages, PullEnd> {
     let mut pages = backend.pull(Pull::new(call.backend_id.clone(), call.cursor.clone(), mode));
-    match pages.next().await {
-        Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(pages.map_err(PullEnd::from)).boxed()),
-        Some(Err(PullError::Diverged(_))) => {
-            let backend_id = identify(&backend).await?;
-            match call.backend_id {
-                Some(received) if received != backend_id => {
-                    Err(PullEnd::Mismatch(mismatch(&backend_id, &received)))
+    match (pages.next().await, call.backend_id) {
+        (Some(Ok(first)), _) => Ok(stream::iter([Ok(first)]).chain(pages.map_err(PullEnd::from)).boxed()),
+        (Some(Err(PullError::Diverged(_))), Some(received)) => {
+            let expected = identify(&backend).await?;
+            if expected == received {
+                // The reference server has nothing to say to it, until its log has grown past the cursor and goes on
+                // with other events than the client has. This answer makes it begin anew.
+                tracing::error!(after = %call.cursor.after, "a client has more than its store: events were lost");
+            }
+            Err(PullEnd::Mismatch(mismatch(&expected, &received)))
+        }
+        (Some(Err(error)), _) => Err(error.into()),
+        (None, _) => Err(PullError::Offline("the backend sent no page".into()).into()),
+    }
+}
+
+/// A live pull of a backend that has none: asks again and again.
+struct Poll {
+    backend: Arc<dyn SyncBackend>,
+    call: PullCall,
+    interval: Duration,
+    /// What is left of the last answer.
+    pages: Option<Pages>,
+    has_begun: bool,
+}
+
+impl Poll {
+    /// The next page that says something new; the first one does in any case.
+    async fn next(&mut self) -> Result<PullPage, PullEnd> {
+        loop {
+            let page = match &mut self.pages {
+                Some(pages) => pages.next().await.transpose()?,
+                None => {
+                    if self.has_begun {
+                        tokio::time::sleep(self.interval).await;
+                    }
+                    self.pages = Some(open(self.backend.clone(), self.call.clone(), PullMode::Once).await?);
+                    continue;
                 }
-                _ => Ok(beyond_head(&backend, backend_id, call.cursor.after, mode)),
+            };
+            let Some(page) = page else {
+                self.pages = None;
+                continue;
+            };
+            self.call.backend_id = Some(page.backend_id.clone());
+            self.call.cursor = page.cursor.clone();
+            if !std::mem::replace(&mut self.has_begun, true) || page.after < page.through {
+                return Ok(page);
             }
         }
-        Some(Err(error)) => Err(error.into()),
-        None => Err(PullError::Offline("the backend sent no page".into()).into()),
     }
+}
+
+fn poll(backend: Arc<dyn SyncBackend>, call: PullCall, interval: Duration) -> Pages {
+    let poll = Poll { backend, call, interval, pages: None, has_begun: false };
+    stream::try_unfold(poll, async |mut poll| Ok(Some((poll.next().await?, poll)))).boxed()
 }
 
 /// Which incarnation answers.
@@ -76,33 +120,4 @@ pub(super) async fn identify(backend: &Arc<dyn SyncBackend>) -> Result<BackendId
 
 pub(super) fn mismatch(expected: &BackendId, received: &BackendId) -> RpcError {
     RpcError::BackendIdMismatch { expected: expected.to_string(), received: received.to_string() }
-}
-
-/// A cursor beyond the head is no error in this protocol: nothing follows it, until the log gets there.
-fn beyond_head(
-    backend: &Arc<dyn SyncBackend>,
-    backend_id: BackendId,
-    after: GlobalSeq,
-    mode: PullMode,
-) -> Pages {
-    let nothing = PullPage::new(after, [].into(), None, backend_id.clone(), PageInfo::CaughtUp);
-    let nothing = stream::iter([Ok(nothing)]);
-    if mode == PullMode::Once {
-        return nothing.boxed();
-    }
-    // No backend tails a place it has not reached, so this one reads up to it.
-    let all = backend.pull(Pull::new(Some(backend_id), Cursor::start(), mode));
-    nothing.chain(all.map_err(PullEnd::from).try_filter_map(move |page| ready(Ok(rest(page, after))))).boxed()
-}
-
-/// What of a page is after `after`.
-fn rest(page: PullPage, after: GlobalSeq) -> Option<PullPage> {
-    if page.through <= after {
-        return None;
-    }
-    if page.after >= after {
-        return Some(page);
-    }
-    let events = page.events.iter().filter(|event| event.seq > after).cloned().collect();
-    Some(PullPage::new(after, events, page.cursor.token, page.backend_id, page.info))
 }

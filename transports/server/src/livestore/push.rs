@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use livestore_traits::{Limits, Push, PushError, SyncBackend};
+use livestore_traits::{ArgsError, Limits, Push, PushError, SyncBackend};
 use livestore_wire::livestore::RpcError;
 
 use super::pull::{identify, mismatch};
 use crate::access::Access;
 
 /// Appends a batch.
-///
-/// Unlike native clients' args, these are taken as they are: they come out of `JSON.stringify`, which writes large
-/// numbers in digits that no double holds, and are read by `JSON.parse`, which does not mind.
 pub(super) async fn push(
     backend: Arc<dyn SyncBackend>,
     access: &Access,
@@ -22,6 +19,7 @@ pub(super) async fn push(
     let received = push.backend_id.clone();
     let append = async {
         push.check_limits(&limits)?;
+        check_args(&push)?;
         access.admit_push(&push.events).await?;
         backend.push(push).await
     };
@@ -41,6 +39,18 @@ pub(super) async fn push(
         _ => {}
     }
     Err(RpcError::unknown(kind(&error), error.to_string()))
+}
+
+/// Refuses what `JSON.parse` would read as something else than other readers do: numbers that no double holds, repeated
+/// keys. No `JSON.stringify` writes those. What it may write but other readers refuse, such as half of a surrogate pair
+/// or a very deep nesting, is taken: a real client that were refused it would send it again for ever.
+fn check_args(push: &Push) -> Result<(), PushError> {
+    for event in &push.events {
+        if let Err(error @ ArgsError::NotJavaScript(_)) = event.args.check_js() {
+            return Err(PushError::Invalid(format!("{}: {error}", event.seq)));
+        }
+    }
+    Ok(())
 }
 
 /// What to call an error that this protocol has no name for.

@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Err(Closing::with(CloseCode::POLICY_VIOLATION, "too many pulls are running"));
         }
         let is_live = call.live;
-        let pages = pull::pages(self.store.backend().clone(), call);
+        let pages = pull::pages(self.store.backend().clone(), call, self.limits.poll_interval);
         self.pulls.push(RunningPull { id, pages, is_live, has_caught_up: false, is_waiting: false });
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod auth;
 mod bad_input;
 mod clients;
+mod guarded;
 mod livestore;
 mod serving;
 mod support;

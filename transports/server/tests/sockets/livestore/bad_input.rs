@@ -13,7 +13,7 @@ use livestore_traits::{
 };
 use serde_json::{Value, json};
 
-use super::{Client, event, none, request};
+use super::{Client, accepted, event, none, numbers, request};
 use crate::support::serve;
 
 /// That the connection works.
@@ -104,6 +104,41 @@ async fn payloads_that_do_not_fit() {
     let payload = json!({"storeId": "todo", "live": false, "cursor": none()});
     client.send(&json!({"_tag": "Request", "id": "0", "tag": "SyncWsRpc.Pull", "payload": payload})).await;
     client.item("0").await;
+}
+
+/// A real client ends its requests when it is told of a defect; the server does not.
+#[tokio::test]
+async fn what_runs_is_left_alone_by_what_makes_no_sense() {
+    let server = serve(ServerLimits::DEFAULT).await;
+    let mut bystander = Client::open(server.local_addr()).await;
+    let mut client = Client::open(server.local_addr()).await;
+    for live in [&mut bystander, &mut client] {
+        live.pull("0", true, none()).await;
+        live.item("0").await;
+    }
+    let bad_push = json!({"storeId": "todo", "batch": [1], "backendId": none()});
+    let nonsense = [
+        "{".to_owned(),
+        "42".to_owned(),
+        json!({"_tag": "Nope"}).to_string(),
+        request("1", "SyncWsRpc.Nope", &json!({})).to_string(),
+        request("1", "SyncWsRpc.Push", &bad_push).to_string(),
+    ];
+    for (seq, text) in (1..).zip(nonsense) {
+        client.send_text(&text).await;
+        let answer = client.frame().await;
+        assert!(["Defect", "Exit"].contains(&answer["_tag"].as_str().unwrap()), "{text}: {answer}");
+        client.push("2", vec![event(seq)], none()).await;
+        assert_eq!(numbers(&client.item("0").await), [seq], "after {text}");
+        assert_eq!(client.frame().await, accepted("2"), "after {text}");
+        assert_eq!(numbers(&bystander.item("0").await), [seq], "after {text}");
+    }
+    // Nor does the end of a connection end another one.
+    client.send_text("null").await;
+    assert_eq!(client.closed().await.0, 1002);
+    bystander.push("1", vec![event(6)], none()).await;
+    assert_eq!(numbers(&bystander.item("0").await), [6]);
+    assert_eq!(bystander.frame().await, accepted("1"));
 }
 
 /// After each of these the reference server is silent for ever.

@@ -2,6 +2,8 @@
 
 use livestore_server::{Server, ServerLimits};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{accepted, cursor, ended, event, events, no_more, none, numbers, request as rpc};
 use crate::support::{get, post, request, serve};
@@ -15,7 +17,7 @@ async fn answer(server: &Server, body: &Value) -> Value {
 }
 
 /// Pulls are streamed in chunks of HTTP.
-fn dechunked(head: &str, body: &str) -> Value {
+pub(super) fn dechunked(head: &str, body: &str) -> Value {
     if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
         return serde_json::from_str(body).unwrap();
     }
@@ -66,10 +68,10 @@ async fn requests_and_their_answers() {
     let read = answer(&server, &pull("6", &cursor(&backend_id, 1))).await;
     assert_eq!(numbers(&read[0]["values"][0]), [2]);
     assert_eq!(read[1], ended("6"));
-    for after in [2, 99] {
-        let read = answer(&server, &pull("7", &cursor(&backend_id, after))).await;
-        assert_eq!(read, json!([chunk("7", &nothing), ended("7")]), "after {after}");
-    }
+    let read = answer(&server, &pull("7", &cursor(&backend_id, 2))).await;
+    assert_eq!(read, json!([chunk("7", &nothing), ended("7")]));
+    let read = answer(&server, &pull("7", &cursor(&backend_id, 99))).await;
+    assert_eq!(super::error(&read[0], "7")["_tag"], "BackendIdMismatchError");
     let refused = answer(&server, &push("4", &[event(9)], &none())).await;
     let ahead = json!({"_tag": "ServerAheadError", "minimumExpectedNum": 2, "providedNum": 8});
     assert_eq!(super::error(&refused[0], "4"), ahead);
@@ -133,7 +135,7 @@ async fn bodies_that_are_no_request() {
 }
 
 #[tokio::test]
-async fn urls_methods_and_upgrades() {
+async fn paths_and_headers_do_not_matter() {
     let server = serve(ServerLimits::DEFAULT).await;
     let at = server.local_addr();
     let body = ping("1").to_string();
@@ -151,18 +153,61 @@ async fn urls_methods_and_upgrades() {
         let answer = request(at, "POST", path, &headers, &body).await;
         assert_eq!((answer.status, answer.json()), (200, pong("1")), "{path}");
     }
-    for path in [
-        "/?transport=http",
-        "/?storeId=todo",
-        "/?storeId=todo&transport=carrier-pigeon",
-        "/?storeId=todo&transport=http&payload=nope",
-        "/?storeId=..%2F&transport=http",
+}
+
+/// Section 1.1 of the protocol, row by row; what needs an authorizer is in `auth`.
+#[tokio::test]
+async fn statuses_before_any_request() {
+    let server = serve(ServerLimits::DEFAULT).await;
+    let at = server.local_addr();
+    let (body, upgrade) = (ping("1").to_string(), "Expected Upgrade: websocket");
+    let info = concat!("Info: Sync backend endpoint, livestore-server/", env!("CARGO_PKG_VERSION"));
+    for (method, path, status, text) in [
+        ("GET", "/", 200, info),
+        ("POST", "/", 200, info),
+        ("GET", "/?other=1", 200, info),
+        ("GET", "/?storeId=todo&transport=ws", 426, upgrade),
+        ("POST", "/?storeId=todo&transport=ws", 426, upgrade),
+        ("GET", "/any/path?storeId=todo&transport=ws", 426, upgrade),
+        ("POST", "/?transport=http", 400, "Invalid path"),
+        ("POST", "/?storeId=todo", 400, "Invalid path"),
+        ("GET", "/?storeId=todo", 400, "Invalid path"),
+        ("POST", "/?storeId=todo&transport=carrier-pigeon", 400, "Invalid path"),
+        ("POST", "/?storeId=todo&transport=http&payload=nope", 400, "Invalid path"),
+        ("POST", "/?storeId=todo&transport=http&payload=%25ff", 400, "Invalid path"),
+        ("POST", "/?storeId=..%2F&transport=http", 400, "Invalid path"),
+        ("POST", "/?storeId=&transport=http", 400, "Invalid path"),
     ] {
-        let answer = request(at, "POST", path, &[], &body).await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, "Invalid path"), "{path}");
-        assert_eq!(answer.header("content-type"), Some("text/plain"));
+        let answer = request(at, method, path, &[], &body).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(answer.body.starts_with(text), "{method} {path}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("text/plain"), "{method} {path}");
+        assert_eq!(answer.header("upgrade").is_some(), status == 426, "{method} {path}");
+    }
+    // Whatever the method and the content type.
+    for method in ["GET", "PUT", "POST"] {
+        let headers = [("content-type", "text/html")];
+        let answer = request(at, method, PATH, &headers, &body).await;
+        assert_eq!((answer.status, answer.json()), (200, pong("1")), "{method}");
     }
     let defect = get(at, PATH).await;
     assert_eq!((defect.status, &defect.json()[0]["_tag"]), (200, &json!("Defect")));
-    assert_eq!(get(at, "/?storeId=todo&transport=ws").await.status, 426);
+    // Another upgrade is none, and one in other letters is one.
+    let with = |upgrade| {
+        [
+            ("connection", "Upgrade"),
+            ("upgrade", upgrade),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]
+    };
+    let path = "/?storeId=todo&transport=ws";
+    assert_eq!(request(at, "GET", path, &with("h2c"), "").await.status, 426);
+    let mut socket = TcpStream::connect(at).await.unwrap();
+    let headers: String =
+        with("WebSocket").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
 }

@@ -1,8 +1,11 @@
 //! Clients that speak LiveStore's own protocol by hand, as the scripts of the recordings do.
 
+mod auth;
 mod bad_input;
 mod http;
 mod pages;
+mod polling;
+mod sizes;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -59,6 +62,15 @@ impl Client {
     async fn push(&mut self, id: &str, batch: Vec<Value>, backend_id: Value) {
         let payload = json!({"storeId": "todo", "batch": batch, "backendId": backend_id});
         self.send(&request(id, "SyncWsRpc.Push", &payload)).await;
+    }
+
+    /// Pushes one event with these args, as they are, and with fields that nobody knows.
+    async fn push_args(&mut self, seq: u64, args: &str) {
+        let parent = seq - 1;
+        self.send_text(&format!(
+            r#"{{"_tag":"Request","id":"2","tag":"SyncWsRpc.Push","extra":1,"payload":{{"storeId":"todo","extra":1,"batch":[{{"name":"ünïcode 🎈","args":{args},"seqNum":{seq},"parentSeqNum":{parent},"clientId":"c","sessionId":"s","extra":true}}],"backendId":{{"_tag":"None"}}}}}}"#
+        ))
+        .await;
     }
 
     /// Pushes; that it is accepted, whatever else comes before.

@@ -1,8 +1,12 @@
 //! Web pages of other origins.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
 use livestore_backend_memory::MemoryBackends;
 use livestore_server::{Cors, Server};
 
+use crate::guarded;
 use crate::support::{Answer, request};
 
 const BODY: &str = r#"{"_tag":"Ping"}"#;
@@ -44,6 +48,35 @@ async fn every_page_may_read_every_answer() {
             if method == "OPTIONS" { "content-type,x-livestore-store-id,b3,traceparent" } else { "*" };
         assert_eq!(answer.header("access-control-allow-headers"), Some(headers));
     }
+}
+
+/// What a page cannot read it cannot tell from a broken connection.
+#[tokio::test]
+async fn every_page_may_read_why_it_is_refused() {
+    let server = Server::builder(MemoryBackends::new())
+        .cors(Cors::any())
+        .authorizer(guarded::Tokens::default())
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    for (method, path, status) in [
+        ("POST", "/?storeId=todo&transport=http", 400),
+        ("GET", "/?storeId=todo&transport=ws", 400),
+        ("POST", "/?storeId=todo&transport=http&payload=%2522fails%2522", 503),
+        ("GET", "/stores/todo/pull", 401),
+        ("POST", "/stores/todo/push", 401),
+        ("OPTIONS", "/stores/todo/push", 204),
+        ("GET", "/", 200),
+    ] {
+        let answer = ask(&server, method, path, "https://app.example").await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.header(ALLOW_ORIGIN), Some("*"), "{method} {path}");
+        assert_eq!(answer.header("access-control-max-age").is_some(), status == 204, "{method} {path}");
+    }
+    server.shutdown().await;
+    let drained = Request::get("/stores/todo/pull").body(Empty::<Bytes>::new()).unwrap();
+    let answer = server.service().answer(drained).await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()[ALLOW_ORIGIN]), (503, &"*".parse().unwrap()));
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn batches_that_are_refused() {
     let mut jump = event(20);
     jump["parentSeqNum"] = json!(3);
     let mut large = event(4);
-    large["args"] = json!("x".repeat(900_000));
+    large["args"] = json!("x".repeat(970_000));
     for batch in
         [vec![event(4), event(6)], vec![jump], vec![event(4), event(4)], vec![large], events(4..=104)]
     {
@@ -108,44 +108,78 @@ async fn args_are_any_json_and_extra_fields_are_dropped() {
     client.pull("1", true, none()).await;
     client.item("1").await;
     // The last is how JavaScript writes 2^65 + 2^13, which no double is.
-    let args = [r#"{"b":[1.50,"\u00fc🎈"],"a":null}"#, "null", "[]", "36893488147419110000"];
+    let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let args = [
+        r#"{"b":[1.50,"\u00fc🎈"],"a":null}"#,
+        "null",
+        "[]",
+        "36893488147419110000",
+        "12345678901234567000",
+        &nested,
+    ];
     for (seq, args) in (1..).zip(args) {
-        let parent = seq - 1;
-        client
-            .send_text(&format!(
-                r#"{{"_tag":"Request","id":"2","tag":"SyncWsRpc.Push","extra":1,"payload":{{"storeId":"todo","extra":1,"batch":[{{"name":"ünïcode 🎈","args":{args},"seqNum":{seq},"parentSeqNum":{parent},"clientId":"c","sessionId":"s","extra":true}}],"backendId":{{"_tag":"None"}}}}}}"#
-            ))
-            .await;
+        client.push_args(seq, args).await;
         let echo = client.item("1").await;
         let recorded: Value = serde_json::from_str(args).unwrap();
         assert_eq!(
             echo["batch"][0]["eventEncoded"],
-            json!({"name": "ünïcode 🎈", "args": recorded, "seqNum": seq, "parentSeqNum": parent, "clientId": "c", "sessionId": "s"})
+            json!({"name": "ünïcode 🎈", "args": recorded, "seqNum": seq, "parentSeqNum": seq - 1, "clientId": "c", "sessionId": "s"})
         );
         assert_eq!(client.frame().await, accepted("2"));
     }
-    let mut absent = event(5);
+    // Not written by JSON.stringify, and read differently by others than by JSON.parse.
+    for args in ["9007199254740993", r#"{"a":1,"a":2}"#] {
+        client.push_args(7, args).await;
+        let refused = error(&client.frame().await, "2");
+        assert_eq!(refused["cause"]["name"], "InvalidBatchError", "{refused}");
+    }
+    let mut absent = event(7);
     absent.as_object_mut().unwrap().remove("args");
     client.push("3", vec![absent], none()).await;
     assert_eq!(client.item("1").await["batch"][0]["eventEncoded"]["args"], Value::Null);
 }
 
 #[tokio::test]
-async fn a_cursor_beyond_the_head_is_no_error() {
+async fn what_other_readers_refuse_is_passed_on_as_it_is() {
+    use futures::StreamExt;
+
     let server = serve(ServerLimits::DEFAULT).await;
     let mut client = Client::open(server.local_addr()).await;
+    client.pull("1", true, none()).await;
+    client.item("1").await;
+    let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+    for (seq, args) in (1..).zip([r#"{"half":"\ud83d"}"#, &deep]) {
+        client.push_args(seq, args).await;
+        let echo = client.0.next().await.unwrap().unwrap();
+        assert!(echo.as_text().unwrap().contains(&format!(r#""args":{args},"#)), "{echo:?}");
+        assert_eq!(client.frame().await, accepted("2"));
+    }
+}
+
+/// Its store has lost events. The reference server has nothing to say to such a client, until others have written past
+/// its cursor: from then on it reads events that don't follow its own.
+#[tokio::test]
+async fn a_client_that_has_more_than_the_store_begins_anew() {
+    let server = serve(ServerLimits::DEFAULT).await;
+    let mut client = Client::open(server.local_addr()).await;
+    client.pushes("0", events(1..=2)).await;
     client.pull("1", false, none()).await;
     let backend_id = client.item("1").await["backendId"].as_str().unwrap().to_owned();
-    client.pull("2", false, cursor(&backend_id, 99)).await;
-    assert_eq!(client.item("2").await, json!({"batch": [], "pageInfo": no_more(), "backendId": backend_id}));
-    client.ack("2").await;
-    assert_eq!(client.frame().await, ended("2"));
-    // A live one hears of nothing that it claims to have.
-    client.pull("3", true, cursor(&backend_id, 2)).await;
-    assert_eq!(client.item("3").await["batch"], json!([]));
-    client.pushes("4", vec![event(1)]).await;
-    client.push("5", events(2..=4), none()).await;
-    assert_eq!(numbers(&client.item("3").await), [3, 4]);
+    client.ack("1").await;
+    assert_eq!(client.frame().await, ended("1"));
+    for live in [false, true] {
+        client.pull("2", live, cursor(&backend_id, 3)).await;
+        let mismatch =
+            json!({"_tag": "BackendIdMismatchError", "expected": backend_id, "received": backend_id});
+        assert_eq!(error(&client.frame().await, "2"), mismatch);
+        // Having all of it is no error.
+        client.pull("3", live, cursor(&backend_id, 2)).await;
+        assert_eq!(client.item("3").await["batch"], json!([]));
+        client.ack("3").await;
+        if !live {
+            assert_eq!(client.frame().await, ended("3"));
+        }
+    }
 }
 
 #[tokio::test]
