@@ -10,6 +10,8 @@
 mod client;
 mod login;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_auth::{JwtAuthorizer, JwtConfig};
@@ -27,24 +29,49 @@ pub use login::{Account, Login};
 /// # Errors
 /// What went wrong, above all if somebody could do what they may not.
 pub async fn tell(mut say: impl FnMut(String)) -> Result<(), BoxError> {
-    // The server knows the login's key, and nothing of users.
     let login = Login::new();
-    let mut config = JwtConfig::default();
-    // Login and server are one machine here, so their clocks agree.
-    config.leeway = Duration::ZERO;
-    let server = Server::builder(MemoryBackends::new())
-        .authorizer(JwtAuthorizer::new(login.key()?, config))
-        .bind("127.0.0.1:0")
-        .await?;
-    let addr = server.local_addr();
-    let store = StoreId::new("team-plans")?;
-
+    let server = serve(&login).await?;
+    let at = Place { server: server.local_addr(), store: StoreId::new("team-plans")? };
     let alice = login.account("alice", json!({"team-*": "read-write"}));
     let bob = login.account("bob", json!({"team-*": "read"}));
     say("alice may write the stores team-*, bob may read them; a token lives for 2 seconds".to_owned());
-    let of_alice = Client::open(addr, store.clone(), Some(tokens_of(alice.clone()))).await?;
-    let of_bob = Client::open(addr, store.clone(), Some(tokens_of(bob))).await?;
+    let first_token = write_and_read(&at, &alice, bob, &mut say).await?;
+    try_to_intrude(&at, alice, first_token, &mut say).await?;
 
+    // Whatever the clients believe, the server's log is what counts.
+    let carol = login.account("carol", json!({"team-plans": "read"}));
+    let of_carol = Client::open(at.server, at.store, Some(tokens_of(carol))).await?;
+    let notes = of_carol.caught_up().await?;
+    ensure(notes == ["make a plan", "follow the plan"], "somebody could write who may not")?;
+    say(format!("the server has: {}", notes.join(", ")));
+    server.shutdown().await;
+    Ok(())
+}
+
+/// The server knows the login's key, and nothing of users.
+async fn serve(login: &Login) -> Result<Server, BoxError> {
+    let mut config = JwtConfig::default();
+    // Login and server are one machine here, so their clocks agree.
+    config.leeway = Duration::ZERO;
+    let authorizer = JwtAuthorizer::new(login.key()?, config);
+    Ok(Server::builder(MemoryBackends::new()).authorizer(authorizer).bind("127.0.0.1:0").await?)
+}
+
+/// A store at a server.
+struct Place {
+    server: SocketAddr,
+    store: StoreId,
+}
+
+/// Alice writes, bob reads, and her token ends in between. Returns that token.
+async fn write_and_read(
+    at: &Place,
+    alice: &Arc<Account>,
+    bob: Arc<Account>,
+    say: &mut impl FnMut(String),
+) -> Result<String, BoxError> {
+    let of_alice = Client::open(at.server, at.store.clone(), Some(tokens_of(alice.clone()))).await?;
+    let of_bob = Client::open(at.server, at.store.clone(), Some(tokens_of(bob))).await?;
     let number = of_alice.add_confirmed("make a plan").await?;
     say(format!("alice adds \"make a plan\": confirmed as {number}"));
     of_bob.sees(&["make a plan"]).await?;
@@ -62,33 +89,37 @@ pub async fn tell(mut say: impl FnMut(String)) -> Result<(), BoxError> {
     of_bob.sees(&["make a plan", "follow the plan", "forget the plan"]).await?;
     ensure(of_bob.has_pending(), "bob's note was taken")?;
     say("bob sees it too, and what he added himself stays pending".to_owned());
+    Ok(first_token)
+}
 
+/// Those who have no token for the store, or none that is good, see nothing of it.
+async fn try_to_intrude(
+    at: &Place,
+    alice: Arc<Account>,
+    first_token: String,
+    say: &mut impl FnMut(String),
+) -> Result<(), BoxError> {
     // Who has stolen the first token comes too late.
-    let stolen = json!({"authToken": first_token});
-    let thief = Client::open(addr, store.clone(), Some(SyncPayload::new(&stolen)?)).await?;
+    let stolen = SyncPayload::new(&json!({"authToken": first_token}))?;
+    let thief = Client::open(at.server, at.store.clone(), Some(stolen)).await?;
     say(format!("a thief shows alice's first token: {}", thief.refused("status 401").await?));
+
     // A token that somebody else has signed is worth nothing, whatever it says.
     let mallory = Login::new().account("mallory", json!({"*": "read-write"}));
-    let of_mallory = Client::open(addr, store.clone(), Some(tokens_of(mallory))).await?;
-    of_mallory.add("sell the plan")?;
+    let of_mallory = Client::open(at.server, at.store.clone(), Some(tokens_of(mallory))).await?;
     say(format!("mallory signs a token herself: {}", of_mallory.refused("status 401").await?));
-    let stranger = Client::open(addr, store.clone(), None::<SyncPayload>).await?;
-    say(format!("a stranger has none: {}", stranger.refused("status 401").await?));
-    // Rights are for the stores that the token names.
-    let elsewhere = Client::open(addr, StoreId::new("salaries")?, Some(tokens_of(alice))).await?;
-    say(format!("alice asks for the store salaries: {}", elsewhere.refused("status 403").await?));
-    for (who, client) in [("the thief", &thief), ("the stranger", &stranger), ("alice", &elsewhere)] {
-        ensure(client.notes()?.is_empty(), &format!("{who} could read what they may not"))?;
-    }
+    of_mallory.add("sell the plan")?;
 
-    // Whatever the clients believe, the server's log is what counts.
-    let reader = login.account("carol", json!({"team-plans": "read"}));
-    let of_carol = Client::open(addr, store, Some(tokens_of(reader))).await?;
-    of_carol.sees(&["make a plan", "follow the plan"]).await?;
-    ensure(of_carol.caught_up().await?.len() == 2, "somebody could write who may not")?;
-    say("the server has: make a plan, follow the plan".to_owned());
-    server.shutdown().await;
-    Ok(())
+    let stranger = Client::open(at.server, at.store.clone(), None::<SyncPayload>).await?;
+    say(format!("a stranger has none: {}", stranger.refused("status 401").await?));
+
+    // Rights are for the stores that the token names.
+    let elsewhere = Client::open(at.server, StoreId::new("salaries")?, Some(tokens_of(alice))).await?;
+    say(format!("alice asks for the store salaries: {}", elsewhere.refused("status 403").await?));
+
+    ensure(thief.notes()?.is_empty() && stranger.notes()?.is_empty(), "somebody could read who may not")?;
+    ensure(of_mallory.notes()? == ["sell the plan"], "mallory could read what is not hers")?;
+    ensure(of_mallory.has_pending(), "mallory's note was taken")
 }
 
 fn ensure(holds: bool, breach: &str) -> Result<(), BoxError> {
