@@ -1,5 +1,7 @@
 //! What a server that wants a payload says over LiveStore's wire, and that a renewed one is enough.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

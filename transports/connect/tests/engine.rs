@@ -1,5 +1,7 @@
 //! Stores over LiveStore's wire and over the native one hold the same.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use livestore_backend_memory::MemoryBackends;

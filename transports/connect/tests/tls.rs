@@ -1,5 +1,7 @@
 //! Every transport through TLS, with a certificate that only those trust who are told to.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
