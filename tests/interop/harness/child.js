@@ -48,6 +48,7 @@ export class Child {
         if (match) resolve(match)
       }
       this.#process.stdout.on('data', look)
+      this.#process.stderr.on('data', look)
       look()
       this.#exit.then(([code, signal]) => reject(new Error(`${this.name} ended (${signal ?? code}):\n${this.#output}`)))
     }))
