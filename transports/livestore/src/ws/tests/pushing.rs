@@ -77,7 +77,10 @@ async fn how_a_push_can_fail() {
         ),
     ] {
         let (mut server, backend) = start();
-        let push = pushing(&backend, batch(1, 1));
+        // One unit, which reaches beyond the head.
+        let mut unit = batch(1, 9);
+        unit.events[..8].iter_mut().for_each(|event| event.unit_end = false);
+        let push = pushing(&backend, unit);
         let mut peer = server.accept().await;
         let (id, _) = peer.push().await;
         peer.exit(&id, exit).await;
@@ -186,4 +189,27 @@ async fn each_connection_shows_what_the_source_has_then() {
     let mut peer = server.accept().await;
     assert_eq!(peer.payload.as_deref(), Some(r#"{"token":2}"#));
     assert_eq!(peer.push().await.1["payload"], json!({"token": 2}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_that_is_refused_is_recognised() {
+    for is_repeat in [true, false] {
+        let (mut server, backend) = start();
+        let push = pushing(&backend, batch(1, 2));
+        let mut peer = server.accept().await;
+        let (id, _) = peer.push().await;
+        peer.fail(&id, json!({"minimumExpectedNum": 4, "providedNum": 0, "_tag": "ServerAheadError"})).await;
+        let (id, _) = peer.pull().await;
+        let mut there = item(1, 4, no_more());
+        if !is_repeat {
+            there["batch"][1]["eventEncoded"]["clientId"] = json!("somebody else");
+        }
+        peer.chunk(&id, &[there]).await;
+        match push.await.unwrap() {
+            Ok(ack) => assert!(is_repeat && ack.cursor.after == GlobalSeq(2)),
+            Err(error) => {
+                assert!(!is_repeat && matches!(error, PushError::UpstreamAhead { head: GlobalSeq(4), .. }));
+            }
+        }
+    }
 }
