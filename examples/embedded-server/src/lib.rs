@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use livestore_server::{SyncBody, SyncService};
+use livestore_server::{PeerAddr, SyncBody, SyncService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -36,8 +36,8 @@ pub async fn serve(listener: TcpListener, sync: SyncService, stop: impl Future<O
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, sync.clone(), stopped.clone()));
+                Ok((stream, peer)) => {
+                    tokio::spawn(connection(stream, PeerAddr(peer), sync.clone(), stopped.clone()));
                 }
                 Err(error) => {
                     eprintln!("a connection could not be accepted: {error}");
@@ -54,8 +54,17 @@ pub async fn serve(listener: TcpListener, sync: SyncService, stop: impl Future<O
     tokio::join!(sync.shutdown(), stopping.closed());
 }
 
-async fn connection(stream: TcpStream, sync: SyncService, mut stopped: watch::Receiver<bool>) {
-    let answer = service_fn(move |request| answer(sync.clone(), request));
+async fn connection(
+    stream: TcpStream,
+    peer: PeerAddr,
+    sync: SyncService,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        // What an authorizer is told of who comes; a user that this server knows could go along.
+        request.extensions_mut().insert(peer);
+        answer(sync.clone(), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), answer)

@@ -70,9 +70,8 @@ async fn supervise(plan: Plan) -> Result<(), CommandError> {
             },
             stop = tokio::signal::ctrl_c() => {
                 work.abort();
-                let hint = "the rows above are complete";
                 break match stop {
-                    Ok(()) => Err(CommandError::new("interrupted").hint(hint)),
+                    Ok(()) => Err(CommandError::new("interrupted")),
                     Err(error) => Err(CommandError::new("signals cannot be listened to").caused_by(error)),
                 };
             }

@@ -100,8 +100,8 @@ impl Window {
         self.until - self.from
     }
 
-    fn has(&self, begun: Instant, ended: Instant) -> bool {
-        begun >= self.from && ended <= self.until
+    fn has(&self, at: Instant) -> bool {
+        (self.from..=self.until).contains(&at)
     }
 }
 
@@ -179,27 +179,28 @@ impl Pusher {
     ) -> Result<(usize, Tally, Ledger), CommandError> {
         let mut tally = Tally::new();
         let mut begun = Instant::now();
-        while begun < window.until {
+        let mut now = begun;
+        while now < window.until {
             let outcome = self.attempt(batch).await?;
             let ended = Instant::now();
-            // What was refused goes on: its time ends when it is accepted.
-            let is_over = !matches!(outcome, Pushed::Ahead { .. });
+            let counts = window.has(ended);
             match outcome {
                 Pushed::Accepted => {
                     counter.fetch_add(1, Ordering::Relaxed);
-                    if window.has(begun, ended) {
+                    if counts {
                         tally.accepted += 1;
                         tally.acks.record(ended - begun);
                     }
+                    begun = ended;
                 }
-                Pushed::Ahead { .. } => tally.refused += u64::from(window.has(window.from.max(begun), ended)),
-                Pushed::Failed(_) => tally.failed += u64::from(window.has(begun, ended)),
+                Pushed::Failed(_) => {
+                    tally.failed += u64::from(counts);
+                    begun = ended;
+                }
+                // These events are pushed again: their time goes on until they are accepted.
+                Pushed::Ahead { .. } => tally.refused += u64::from(counts),
             }
-            if is_over {
-                begun = ended;
-            } else if ended >= window.until {
-                break;
-            }
+            now = ended;
         }
         Ok((self.number, tally, self.ledger))
     }

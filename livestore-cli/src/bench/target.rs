@@ -1,15 +1,15 @@
 //! Which server, and how to talk to it.
 
-use std::sync::Arc;
+use std::fmt;
 
 use clap::ValueEnum;
-use livestore_traits::StoreId;
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_ws::{WsBackend, WsConfig};
+use livestore_connect::Connect;
+use livestore_dial::{Dialer, Roots, WS_SCHEMES};
+use livestore_traits::{BoxError, StoreId};
+use livestore_wire::SyncPayload;
 use livestore_wire::livestore::SyncUrl;
-use livestore_wire::{PAYLOAD_HEADER, SyncPayload};
 
-use super::client::{BackendClient, Client, LiveStoreClient};
+use super::client::{BackendClient, Client, LiveStoreClient, PATIENCE};
 use crate::error::CommandError;
 
 /// What is spoken.
@@ -17,6 +17,8 @@ use crate::error::CommandError;
 pub(super) enum Dialect {
     /// LiveStore's own protocol over WebSocket, as the clients of `@livestore/sync-cf` 0.4 speak it.
     Livestore,
+    /// The same over HTTP, which has no live pull.
+    LivestoreHttp,
     /// The native WebSocket.
     Native,
     /// Native HTTP: a POST for each push, long polls.
@@ -24,9 +26,13 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
+    const ALL: [Self; 4] = [Self::Livestore, Self::LivestoreHttp, Self::Native, Self::Http];
+
     const fn scheme(self) -> &'static str {
         match self {
-            Self::Livestore | Self::Native => "ws",
+            Self::Livestore => "livestore+ws",
+            Self::LivestoreHttp => "livestore+http",
+            Self::Native => "ws",
             Self::Http => "http",
         }
     }
@@ -34,6 +40,7 @@ impl Dialect {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Livestore => "livestore",
+            Self::LivestoreHttp => "livestore-http",
             Self::Native => "native",
             Self::Http => "http",
         }
@@ -41,12 +48,13 @@ impl Dialect {
 }
 
 /// A server, and what it is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Target {
     /// With the scheme of the dialect.
     url: String,
     dialect: Dialect,
     payload: Option<SyncPayload>,
+    dialer: Dialer,
 }
 
 impl Target {
@@ -61,17 +69,18 @@ impl Target {
                 .hint("it looks like ws://127.0.0.1:8787, http://… or livestore+ws://…")
         };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("has no scheme"))?;
-        let from_scheme = match scheme {
-            "ws" => Dialect::Native,
-            "http" => Dialect::Http,
-            "livestore+ws" => Dialect::Livestore,
-            "wss" | "https" | "livestore+wss" => {
-                return Err(invalid("wants TLS, which is left to a proxy: use its address without TLS"));
-            }
-            _ => return Err(invalid("has a scheme that is none of these")),
+        let known = Dialect::ALL.iter().find_map(|dialect| match scheme.strip_prefix(dialect.scheme()) {
+            Some(tls @ ("" | "s")) => Some((*dialect, tls)),
+            _ => None,
+        });
+        let (known, tls) = known.ok_or_else(|| invalid("has a scheme that is none of these"))?;
+        let dialect = dialect.unwrap_or(known);
+        let target = Self {
+            url: format!("{}{tls}://{rest}", dialect.scheme()),
+            dialect,
+            payload,
+            dialer: Dialer::new(&Roots::public(), PATIENCE),
         };
-        let dialect = dialect.unwrap_or(from_scheme);
-        let target = Self { url: format!("{}://{rest}", dialect.scheme()), dialect, payload };
         // What is wrong with the address is the same for every store.
         target
             .prepare("bench")
@@ -87,48 +96,45 @@ impl Target {
         self.dialect
     }
 
-    /// A new client of a store. The native ones connect when they are first used.
+    /// A new client of a store. All but that of LiveStore's WebSocket connect when they are first used.
     pub(super) async fn connect(&self, store: &str) -> Result<Box<dyn Client>, CommandError> {
         let prepared = self
             .prepare(store)
             .map_err(|error| CommandError::new("the store cannot be named").caused_by(error))?;
         Ok(match prepared {
-            Prepared::Livestore(url) => {
-                Box::new(LiveStoreClient::connect(&url, self.payload.as_ref()).await?)
+            Prepared::Bare(url) => {
+                Box::new(LiveStoreClient::connect(&self.dialer, &url, self.payload.as_ref()).await?)
             }
-            Prepared::Native(config) => Box::new(BackendClient::new(Arc::new(WsBackend::new(config)))),
-            Prepared::Http(config) => Box::new(BackendClient::new(Arc::new(HttpBackend::new(config)))),
+            Prepared::Backend(client) => Box::new(client),
         })
     }
 
-    fn prepare(&self, store: &str) -> Result<Prepared, livestore_traits::BoxError> {
+    fn prepare(&self, store: &str) -> Result<Prepared, BoxError> {
         let store = StoreId::new(store)?;
-        let header = self.payload.as_ref().map(SyncPayload::to_header);
-        Ok(match self.dialect {
-            Dialect::Livestore => Prepared::Livestore(SyncUrl::new(&["ws"], &self.url, store)?),
-            Dialect::Native => {
-                let mut config = WsConfig::new(&self.url, store)?;
-                if let Some(header) = header {
-                    config.headers.insert(PAYLOAD_HEADER, header);
-                }
-                Prepared::Native(config)
-            }
-            Dialect::Http => {
-                let mut config = HttpConfig::new(&self.url, store)?;
-                if let Some(header) = header {
-                    config.headers.insert(PAYLOAD_HEADER, header);
-                }
-                Prepared::Http(config)
-            }
-        })
+        if self.dialect == Dialect::Livestore {
+            let url = self.url.trim_start_matches("livestore+");
+            return Ok(Prepared::Bare(SyncUrl::new(WS_SCHEMES, url, store)?));
+        }
+        let connect = Connect::to(&self.url, store);
+        let connect = match &self.payload {
+            Some(payload) => connect.payload(payload.clone()),
+            None => connect,
+        };
+        Ok(Prepared::Backend(BackendClient::new(connect.backend()?)))
+    }
+}
+
+impl fmt::Debug for Target {
+    /// Leaves out the URL, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("dialect", &self.dialect).finish_non_exhaustive()
     }
 }
 
 /// How one store is reached.
 enum Prepared {
-    Livestore(SyncUrl),
-    Native(WsConfig),
-    Http(HttpConfig),
+    Bare(SyncUrl),
+    Backend(BackendClient),
 }
 
 #[cfg(test)]
@@ -139,15 +145,18 @@ mod tests {
     fn the_scheme_tells_the_dialect_unless_it_is_named() {
         for (url, named, expected) in [
             ("ws://a:1", None, "native ws://a:1"),
+            ("wss://a:1", None, "native wss://a:1"),
             ("http://a:1", None, "http http://a:1"),
-            ("livestore+ws://a:1/sync", None, "livestore ws://a:1/sync"),
-            ("http://a:1", Some(Dialect::Livestore), "livestore ws://a:1"),
-            ("ws://a:1", Some(Dialect::Http), "http http://a:1"),
+            ("https://a", None, "http https://a"),
+            ("livestore+ws://a:1/sync", None, "livestore livestore+ws://a:1/sync"),
+            ("livestore+https://a", None, "livestore-http livestore+https://a"),
+            ("http://a:1", Some(Dialect::Livestore), "livestore livestore+ws://a:1"),
+            ("wss://a:1", Some(Dialect::Http), "http https://a:1"),
         ] {
             let target = Target::new(url, named, None).unwrap();
             assert_eq!(format!("{} {}", target.dialect().name(), target.url()), expected);
         }
-        for url in ["a:1", "ftp://a", "wss://a", "ws://", "ws://a b", "ws://u:p@a"] {
+        for url in ["a:1", "ftp://a", "w://a", "ws://", "ws://a b", "ws://u:p@a"] {
             assert!(Target::new(url, None, None).is_err(), "{url} was taken");
         }
     }

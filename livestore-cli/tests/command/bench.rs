@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use livestore_backend_memory::MemoryBackends;
 use livestore_traits::{
-    Args, BackendProvider, BoxStream, Capabilities, ConnectionStatus, ProviderError, Pull, PullError, PullPage,
-    Push, PushAck, PushError, StoreId, SyncBackend,
+    Args, BackendProvider, BoxStream, Capabilities, ConnectionStatus, ProviderError, Pull, PullError,
+    PullPage, Push, PushAck, PushError, StoreId, SyncBackend,
 };
 use serde_json::Value;
 
@@ -57,10 +57,12 @@ fn every_dialect_is_measured_and_read_back() {
         assert_eq!(report["dialect"], dialect);
         assert_eq!(report["complete"], true);
         let rows = report["push"].as_array().unwrap();
-        let shapes: Vec<_> = rows.iter().map(|row| (row["clients"].as_u64(), row["stores"].as_u64())).collect();
+        let shapes: Vec<_> =
+            rows.iter().map(|row| (row["clients"].as_u64(), row["stores"].as_u64())).collect();
         assert_eq!(
             shapes,
-            [(1, 1), (1, 1), (3, 3), (3, 3), (3, 1), (3, 1)].map(|(clients, stores)| (Some(clients), Some(stores)))
+            [(1, 1), (1, 1), (3, 3), (3, 3), (3, 1), (3, 1)]
+                .map(|(clients, stores)| (Some(clients), Some(stores)))
         );
         // Each client has pushed one event before the clock runs.
         assert!(rows.iter().all(|row| row["verifiedEvents"].as_u64() >= row["clients"].as_u64()), "{rows:?}");
@@ -122,7 +124,7 @@ fn options_that_make_no_sense() {
 fn a_payload_that_the_server_wants() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("livestore.toml");
-    fs::write(&config, "memory = true\nlisten = \"127.0.0.1:0\"\n[[access]]\npayload.authToken = \"let-me-in\"\n").unwrap();
+    fs::write(&config, "memory = true\nlisten = \"127.0.0.1:0\"\n[[access]]\nstores = \"bench-*\"\npayload.authToken = \"let-me-in\"\nallow = \"read-write\"\n").unwrap();
     let server = Server::spawn(livestore(&["serve", "--config", path(&config)]));
     let addr = server.addr.to_string();
     let push = ["push", "--clients", "1", "--batch", "1"];

@@ -16,7 +16,7 @@ export class Child {
   constructor(t, name, command, args, options = {}) {
     this.name = name
     this.#process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
-    this.#exit = once(this.#process, 'close')
+    this.#exit = once(this.#process, 'exit')
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
@@ -48,19 +48,21 @@ export class Child {
         if (match) resolve(match)
       }
       this.#process.stdout.on('data', look)
+      this.#process.stderr.on('data', look)
       look()
       this.#exit.then(([code, signal]) => reject(new Error(`${this.name} ended (${signal ?? code}):\n${this.#output}`)))
     }))
   }
 
-  /** Resolves with how it ended: `{ code, signal }`. */
+  /** Resolves with how it ended, `{ code, signal }`, whenever that is. */
   async exited() {
-    const [code, signal] = await inTime(`${this.name} ended`, this.#exit)
+    const [code, signal] = await this.#exit
     return { code, signal }
   }
 
+  /** Sends it `signal`, and waits for its end. */
   async stop(signal) {
     if (this.isRunning) this.#process.kill(signal)
-    return this.exited()
+    return inTime(`${this.name} ended`, this.exited())
   }
 }

@@ -78,6 +78,15 @@ export class Server {
     if (signal === 'SIGTERM' && code !== 0) throw new Error(`the server ended with ${code}:\n${this.#child.output}`)
   }
 
+  /** Waits until its output or its log has something that matches `pattern`. */
+  says(pattern) {
+    return this.#child.says(pattern)
+  }
+
+  get output() {
+    return this.#child.output
+  }
+
   /** Removes its data while it is down. */
   wipe() {
     rmSync(this.#dataDir, { recursive: true })

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** Far more than anything takes, clients' back-off of up to 30 s included; it only bounds a run that has failed. */
-const PATIENCE = 60_000
+const PATIENCE = 120_000
 
 const PAUSE_BETWEEN_LOOKS = 20
 

@@ -1,12 +1,13 @@
 //! A push, whatever it travels over: what is checked before, and what an answer leaves open.
 
+use std::slice;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use livestore_traits::{
-    BackendId, Cursor, Limits, Pull, PullMode, Push, PushAck, PushError, RejectCode, Rejection, SyncBackend,
-    SyncedEvent, UnixMillis,
+    BackendId, Cursor, Limits, Pull, PullError, PullMode, Push, PushAck, PushError, RejectCode, Rejection,
+    SyncBackend, SyncedEvent, UnixMillis,
 };
 use livestore_wire::livestore::PushCall;
 
@@ -39,6 +40,15 @@ pub(crate) async fn push<W: Way>(way: &W, push: Push) -> Result<PushAck, PushErr
     match append(way, &push.backend_id, &push.events).await {
         Ok(Some(echo)) => Ok(acknowledgement(&echo)),
         Ok(None) => acknowledge(way, &push.backend_id, last).await,
+        // The reference server refuses what it has taken before: the answer to the first attempt may have been lost.
+        Err(Refusal::Other(PushError::UpstreamAhead { head, missing })) => {
+            let repeat =
+                if head < last.seq { None } else { standing(way, &push.backend_id, &push.events).await.ok() };
+            match repeat.flatten() {
+                Some(echo) => Ok(acknowledgement(&echo)),
+                None => Err(PushError::UpstreamAhead { head, missing }),
+            }
+        }
         Err(Refusal::Other(error)) => Err(error),
         Err(Refusal::Rejected(why)) => Err(reject(way, &push, why).await),
     }
@@ -76,25 +86,42 @@ async fn acknowledge<W: Way>(
     backend_id: &Option<BackendId>,
     last: &SyncedEvent,
 ) -> Result<PushAck, PushError> {
-    let cursor = Cursor { after: last.parent, token: None };
-    let page = way.pull(Pull::new(backend_id.clone(), cursor, PullMode::Once)).next().await;
-    match (page, backend_id) {
-        (Some(Ok(page)), _) => match page.events.first() {
-            Some(event) if event.is_same(last) => {
-                Ok(acknowledgement(&Echo { backend_id: page.backend_id, event: event.clone() }))
-            }
-            _ => {
-                let why = format!("{} was accepted and is not there", last.seq);
-                Err(PushError::Unacknowledged(LiveStoreError::Protocol(why).into()))
-            }
-        },
+    match (standing(way, backend_id, slice::from_ref(last)).await, backend_id) {
+        (Ok(Some(echo)), _) => Ok(acknowledgement(&echo)),
+        (Ok(None), _) => {
+            let why = format!("{} was accepted and is not there", last.seq);
+            Err(PushError::Unacknowledged(LiveStoreError::Protocol(why).into()))
+        }
         // It is accepted all the same; a cursor without a token goes on as well.
         (_, Some(backend_id)) => {
             Ok(PushAck::new(backend_id.clone(), Cursor { after: last.seq, token: None }, now()))
         }
-        (Some(Err(error)), None) => Err(PushError::Unacknowledged(error.into())),
-        (None, None) => Err(PushError::Unacknowledged(LiveStoreError::Ended.into())),
+        (Err(error), None) => Err(PushError::Unacknowledged(error.into())),
     }
+}
+
+/// The last of `events`, which follow each other, as the server has it, if it has all of them where they are proposed.
+async fn standing<W: Way>(
+    way: &W,
+    backend_id: &Option<BackendId>,
+    events: &[SyncedEvent],
+) -> Result<Option<Echo>, PullError> {
+    let mut expected = events.iter().peekable();
+    let Some(first) = expected.peek() else { return Ok(None) };
+    let cursor = Cursor { after: first.parent, token: None };
+    let mut pages = way.pull(Pull::new(backend_id.clone(), cursor, PullMode::Once));
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        for event in page.events.iter() {
+            if !expected.next().is_some_and(|expected| expected.is_same(event)) {
+                return Ok(None);
+            }
+            if expected.peek().is_none() {
+                return Ok(Some(Echo { backend_id: page.backend_id, event: event.clone() }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn acknowledgement(Echo { backend_id, event }: &Echo) -> PushAck {

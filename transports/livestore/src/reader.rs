@@ -20,6 +20,9 @@ use livestore_wire::livestore::{PullCall, PullItem};
 use crate::LiveStoreError;
 use crate::token::{Token, cursor_at};
 
+/// The largest integer that JavaScript counts to; servers answer larger ones as if they were nonsense.
+const MAX_NUMBER: GlobalSeq = GlobalSeq((1 << 53) - 1);
+
 #[derive(Debug)]
 pub(crate) struct Reader {
     backend_id: Option<BackendId>,
@@ -47,6 +50,9 @@ impl Reader {
     /// A reader that keeps up to `max_early_bytes` bytes of items that came too early.
     pub(crate) fn new(pull: Pull, max_early_bytes: usize) -> Result<Self, PullError> {
         let Pull { mut backend_id, cursor, mode, .. } = pull;
+        if cursor.after > MAX_NUMBER {
+            return Err(PullError::Diverged(format!("no log of LiveStore's reaches {}", cursor.after)));
+        }
         let token = Token::of(&cursor).map_err(PullError::Diverged)?;
         if let Some(token) = &token {
             let known = backend_id.get_or_insert_with(|| token.backend_id.clone());

@@ -34,7 +34,7 @@ impl Guard {
 
     /// Whether the request may have its store.
     pub(crate) async fn admit(self: &Arc<Self>, request: &AccessRequest<'_>) -> Result<Access, AccessDenied> {
-        let asked = self.ask(self.authorizer.authorize(request)).await.flatten();
+        let asked = self.ask(async { self.authorizer.authorize(request).await }).await.flatten();
         let admitted = asked.and_then(|principal| {
             let expires = expiry(&principal)?;
             Ok(Access { guard: self.clone(), store: request.store.clone(), principal, expires })
@@ -124,9 +124,9 @@ impl Access {
             Rights::ReadWrite => {}
             Rights::Read => return Err(AccessDenied::forbidden("this access is for reading only").into()),
         }
-        let authorizer = &self.guard.authorizer;
-        let asked = self.guard.ask(authorizer.authorize_push(&self.principal, &self.store, events)).await?;
-        match asked {
+        let answer =
+            async { self.guard.authorizer.authorize_push(&self.principal, &self.store, events).await };
+        match self.guard.ask(answer).await? {
             // A client that is told of an event it does not have can only give up.
             Err(PushDenied::Rejected(rejection)) if rejection.index >= events.len() => {
                 Err(AccessDenied::from(NoAnswer::Index(rejection.index)).into())

@@ -28,7 +28,7 @@ use livestore_wire::SyncPayload;
 /// - [`authorize_push`](Self::authorize_push) is asked for each batch of a principal that may write, before the backend
 ///   sees it. The same batch may come again, also one that is stored already: its acknowledgement was lost. So an
 ///   answer should depend on the principal and the events, not on the moment.
-/// - Both are asked concurrently, by all connections.
+/// - Both are asked concurrently, by all connections, and must not block their thread.
 /// - Only an `Ok` lets anybody in. A panic, or no answer within
 ///   [`ServerLimits::authorize_timeout`](crate::ServerLimits::authorize_timeout), counts as
 ///   [`AccessDenied::Unavailable`].
@@ -161,7 +161,7 @@ pub struct Principal {
     /// What they may do with the store.
     pub rights: Rights,
     /// Until when. Then WebSockets are closed, with code 4401, and long polls end, so that the client comes back with
-    /// what it has by then. `None`: until the connection ends.
+    /// what it has by then; a right to read that is withdrawn earlier lasts until then. `None`: until the connection ends.
     pub expires_at: Option<SystemTime>,
     /// What the authorizer wants to be given back with each push.
     pub extension: Option<Arc<dyn Any + Send + Sync>>,

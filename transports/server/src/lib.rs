@@ -18,13 +18,13 @@
 //!
 //! | request | answer |
 //! | --- | --- |
+//! | `GET /` | 200, a line that says what this is |
 //! | `GET /health` | 200, or 503 while it drains |
 //! | `GET /stores/{store}` | what the store's backend can do |
 //! | `GET /stores/{store}/sync` | the native WebSocket, subprotocol `livestore.v1` |
 //! | `POST /stores/{store}/push` | appends a batch |
 //! | `GET /stores/{store}/pull?after&token&backend&wait` | the next page; waits up to `wait` if there is none |
 //! | `GET /stores/{store}/history/{backend}/{page}` | events `100 * page + 1` to `100 * page + 100`, once all are there; never changes |
-//!
 //! | any path with `?storeId&transport=ws` | the WebSocket of `@livestore/sync-cf` clients |
 //! | any path with `?storeId&transport=http` | one request of such a client |
 //!
@@ -35,7 +35,7 @@
 //! | status | errors |
 //! | --- | --- |
 //! | 400 | `badRequest`, `invalid` (a chain that is broken, args that are no JSON or that JavaScript would change) |
-//! | 401 | `unauthorized` |
+//! | 401, 403 | `unauthenticated`, `unauthorized`; `forbidden` |
 //! | 404, 405, 408, 426 | `notFound`, `methodNotAllowed`, `timeout` (of the body), `upgradeRequired` |
 //! | 409 | `upstreamAhead` (with what is missing), `diverged`, `clientIdTaken` |
 //! | 410 | `trimmed` |
@@ -43,6 +43,38 @@
 //! | 422 | `rejected` (one event, for good) |
 //! | 500, 502, 504 | `backend`, `offline`, `unacknowledged` |
 //! | 503 | `busy`, `unavailable`; with `Retry-After` |
+//!
+//! LiveStore's clients get their errors in that protocol's own messages, with status 200. Before a request is one, they get
+//! text: 400 `Invalid path` or `UnknownError: …` (access is refused), 426, 503.
+//!
+//! A WebSocket that the server ends says why:
+//!
+//! | code | when |
+//! | --- | --- |
+//! | 1001 | the server is going away |
+//! | 1002, 1003, 1009 | a message breaks the protocol, is of the wrong kind, is too large |
+//! | 1008 | nothing was heard for too long; too many pulls; a LiveStore client that pings but does not pull |
+//! | 1011 | a pull of a LiveStore client failed, which it survives only by connecting anew |
+//! | 4401 | the access has expired; come back with another payload |
+//!
+//! # Access
+//!
+//! By default everybody may do everything. An [`Authorizer`] decides otherwise: it sees store id, sync payload, headers and
+//! peer of each request before the store comes into being, and the events of each push before the backend does.
+//! [`ServerBuilder::authorizer`] sets it.
+//!
+//! LiveStore's clients have their payload in the URL, native ones in the header `livestore-payload`: as base64url of its
+//! JSON, or, since people type, as JSON. It is no query parameter there, because URLs end up in the logs of proxies. What
+//! LiveStore's clients repeat in each message is ignored; who they are was decided when they connected.
+//!
+//! | the authorizer says | native | LiveStore |
+//! | --- | --- | --- |
+//! | [`AccessDenied::Unauthenticated`] | 401 | 400, `UnknownError` |
+//! | [`AccessDenied::Forbidden`] | 403 | 400, `UnknownError` |
+//! | [`AccessDenied::Unavailable`], or nothing in time | 503, `busy` | 503, `UnknownError` |
+//! | the same of a push, or [`Rights::Read`] | the same; in a WebSocket `unauthorized` or `busy` | `UnknownError` of that request |
+//! | [`PushDenied::Rejected`] | `rejected`: the client drops that commit | `UnknownError`: it tries again |
+//! | [`Principal::expires_at`] is over | 4401; long polls end | 4401 |
 //!
 //! # By hand
 //!
@@ -62,6 +94,12 @@
 //! ```sh
 //! curl http://127.0.0.1:8787/stores/todo/pull
 //! curl 'http://127.0.0.1:8787/stores/todo/pull?after=2&token=…&wait=20s'
+//! ```
+//!
+//! With a payload, for a server that asks for one:
+//!
+//! ```sh
+//! curl -H 'livestore-payload: {"authToken":"let-me-in"}' http://127.0.0.1:8787/stores/todo/pull
 //! ```
 //!
 //! # Limits

@@ -4,16 +4,16 @@
 //! answers are looked at no closer than needed, and one task reads and writes. Every server is measured with the same.
 
 use std::fmt::Write;
-use std::io;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::Uri;
+use hyper_util::rt::TokioIo;
+use livestore_dial::{Dialer, Stream};
 use livestore_traits::PullMode;
 use livestore_wire::SyncPayload;
 use livestore_wire::livestore::{SyncUrl, Transport};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 
@@ -25,7 +25,7 @@ use crate::error::CommandError;
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
 pub(crate) struct LiveStoreClient {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<TokioIo<Stream>>,
     /// `"storeId":…,"payload":…`, which every request repeats.
     identity: String,
     /// The last request.
@@ -41,8 +41,13 @@ struct RunningPull {
 }
 
 impl LiveStoreClient {
-    pub(crate) async fn connect(url: &SyncUrl, payload: Option<&SyncPayload>) -> Result<Self, CommandError> {
-        let socket = patiently("the handshake", handshake(url.uri(Transport::Ws, payload))).await?;
+    pub(crate) async fn connect(
+        dialer: &Dialer,
+        url: &SyncUrl,
+        payload: Option<&SyncPayload>,
+    ) -> Result<Self, CommandError> {
+        let uri = url.uri(Transport::Ws, payload);
+        let socket = patiently("the handshake", handshake(dialer, uri)).await?;
         let mut identity = format!(r#""storeId":"{}""#, url.store());
         if let Some(payload) = payload {
             let _ = write!(identity, r#","payload":{}"#, payload.as_json());
@@ -141,21 +146,15 @@ impl Client for LiveStoreClient {
     }
 }
 
-async fn handshake(uri: Uri) -> Result<WebSocketStream<TcpStream>, CommandError> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = uri.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+async fn handshake(dialer: &Dialer, uri: Uri) -> Result<WebSocketStream<TokioIo<Stream>>, CommandError> {
+    let stream = dialer
+        .dial(&uri)
+        .await
+        .map_err(|error| CommandError::new("a client cannot connect").caused_by(error))?;
     let limits = Limits::default().max_payload_len(Some(MAX_FRAME_BYTES));
     let builder = ClientBuilder::from_uri(uri).limits(limits);
     let (socket, _) = builder.connect_on(stream).await.map_err(refused)?;
     Ok(socket)
-}
-
-fn unreachable(error: io::Error) -> CommandError {
-    let is_full = error.raw_os_error() == Some(24);
-    let error = CommandError::new("the server cannot be reached").caused_by(error);
-    if is_full { error.hint("raise the limit with `ulimit -n`") } else { error }
 }
 
 fn refused(error: Error) -> CommandError {

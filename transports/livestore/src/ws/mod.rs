@@ -13,5 +13,7 @@ mod connection;
 mod handshake;
 mod link;
 mod pull;
+#[cfg(test)]
+mod tests;
 
 pub use backend::LiveStoreWs;

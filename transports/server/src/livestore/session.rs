@@ -1,8 +1,8 @@
 //! One WebSocket of a LiveStore client: its running pulls and pushes, in one task without queues.
 //!
-//! A pull that catches up waits for the client's acknowledgement of each chunk, so a client that takes its time holds
-//! one page; once it has caught up, chunks follow as events are accepted and acknowledgements mean nothing. Between any
-//! two chunks what the client says is read, so a ping never waits for a log.
+//! A pull that catches up is a few chunks ahead of the client's acknowledgements, so a client that takes its time holds
+//! no more than those; once it has caught up, chunks follow as events are accepted and acknowledgements mean nothing.
+//! Between any two chunks what the client says is read, so a ping never waits for a log.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,6 +28,10 @@ use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
 use crate::ws::{Closing, Conversation, MESSAGES_PER_TURN, Socket, close, serve};
 
+/// How many chunks of a catch-up may wait to be acknowledged. The reference server waits for each one, so a round trip is
+/// the least that a hundred events take; its clients have room for 16.
+const MAX_UNACKNOWLEDGED: usize = 8;
+
 type PushOutcome = (RequestId, Result<(), RpcError>);
 
 pub(crate) struct Session<S> {
@@ -51,8 +55,8 @@ struct RunningPull {
     is_live: bool,
     /// Whether it has reached the head once. From then on a live pull is a broadcast.
     has_caught_up: bool,
-    /// Whether a chunk waits to be acknowledged.
-    is_waiting: bool,
+    /// How many chunks of the catch-up wait to be acknowledged.
+    unacknowledged: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -113,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(ClientFrame::Ack(id)) => {
                 // The pull may be over, or past the stage where this means anything.
                 if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.id == id) {
-                    pull.is_waiting = false;
+                    pull.unacknowledged = pull.unacknowledged.saturating_sub(1);
                 }
                 Ok(())
             }
@@ -146,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let is_live = call.live;
         let pages = pull::pages(self.store.backend().clone(), call, self.limits.poll_interval);
-        self.pulls.push(RunningPull { id, pages, is_live, has_caught_up: false, is_waiting: false });
+        self.pulls.push(RunningPull { id, pages, is_live, has_caught_up: false, unacknowledged: 0 });
         Ok(())
     }
 
@@ -242,7 +246,13 @@ fn failed(error: RpcError) -> Exit {
 
 impl RunningPull {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<PullPage, PullEnd>>> {
-        if self.is_waiting {
+        let may_go_on = if self.has_caught_up {
+            // What follows is a broadcast, or the end, which comes when everything is acknowledged.
+            self.is_live || self.unacknowledged == 0
+        } else {
+            self.unacknowledged < MAX_UNACKNOWLEDGED
+        };
+        if !may_go_on {
             // An acknowledgement is what goes on here, and reading it polls again.
             return Poll::Pending;
         }
@@ -255,7 +265,7 @@ impl RunningPull {
             return PageInfo::CaughtUp;
         }
         self.has_caught_up = page.info == PageInfo::CaughtUp;
-        self.is_waiting = !(self.is_live && self.has_caught_up);
+        self.unacknowledged += 1;
         page.info
     }
 }

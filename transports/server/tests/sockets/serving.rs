@@ -93,6 +93,7 @@ async fn full_pages_of_history_are_immutable() {
     let answer = request(at, "GET", &path, &[("te", "chunked")], "").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("cache-control"), Some("private, max-age=31536000, immutable"));
+    assert!(answer.header("vary").unwrap().contains("livestore-payload"), "kept for the next user");
     let page: HistoryForm = Encoding::Json.decode(unchunked(&answer.body).as_bytes()).unwrap();
     assert_eq!((page.after.0, page.through.0), (0, 100));
     assert_eq!(

@@ -186,15 +186,18 @@ async fn a_client_that_has_more_than_the_store_begins_anew() {
 async fn a_catch_up_waits_for_acks_and_nothing_overtakes_it() {
     let server = serve(ServerLimits::DEFAULT).await;
     let mut writer = Client::open(server.local_addr()).await;
-    for batch in 0..6 {
-        let last = (batch * 100 + 100).min(520);
+    for batch in 0..12 {
+        let last = (batch * 100 + 100).min(1120);
         writer.pushes("0", events(batch * 100 + 1..=last)).await;
     }
     let mut client = Client::open(server.local_addr()).await;
     client.pull("1", true, none()).await;
-    let mut items = vec![client.item("1").await];
-    // Accepted while the catch-up stands still.
-    writer.pushes("1", vec![event(521)]).await;
+    let mut items = Vec::new();
+    for _ in 0..8 {
+        items.push(client.item("1").await);
+    }
+    // Accepted while the catch-up stands still: a client that acknowledges nothing gets no further.
+    writer.pushes("1", vec![event(1121)]).await;
     client.hears_nothing().await;
     while items.last().unwrap()["pageInfo"] != no_more() {
         client.ack("1").await;
@@ -204,10 +207,10 @@ async fn a_catch_up_waits_for_acks_and_nothing_overtakes_it() {
         assert_eq!(pong, json!({"_tag": "Pong"}), "one chunk for each acknowledgement");
     }
     let read: Vec<u64> = items.iter().flat_map(numbers).collect();
-    assert_eq!(read, (1..=521).collect::<Vec<_>>());
-    assert_eq!(items[0]["pageInfo"], json!({"_tag": "MoreKnown", "remaining": 420}));
+    assert_eq!(read, (1..=1121).collect::<Vec<_>>());
+    assert_eq!(items[0]["pageInfo"], json!({"_tag": "MoreKnown", "remaining": 1020}));
     // From here on it is a broadcast, though the last chunk is not acknowledged.
-    for seq in 522..=524 {
+    for seq in 1122..=1124 {
         writer.pushes("2", vec![event(seq)]).await;
         let item = client.item("1").await;
         assert_eq!((numbers(&item), &item["pageInfo"]), (vec![seq], &no_more()));
