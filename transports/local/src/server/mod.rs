@@ -92,10 +92,9 @@ impl Server {
         number: u64,
     ) -> Result<(), LocalError> {
         let receive = timeout(self.config.hello_timeout, self.receive(stream)).await;
-        let (request, connection) =
+        let (request, mut connection) =
             receive.map_err(|_| LocalError::Protocol("it did not say what it is for".into()))??;
         drop(hello);
-        let mut connection = connection;
         let Ok(_room) = self.connections.try_acquire() else {
             let max_connections = self.config.max_connections;
             return connection.send(&Answer::Failed(Failure::Crowded { max_connections })).await;
@@ -133,7 +132,8 @@ impl Server {
                 Ok((request, connection(frames)))
             }
             Err(error) => {
-                let failure = Failure::Incompatible(format!("it cannot read the request: {error}"));
+                let failure =
+                    Failure::Incompatible(format!("{} cannot read the request: {error}", self.config.label));
                 connection(frames).send(&Answer::Failed(failure)).await?;
                 Err(error)
             }
