@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use livestore_traits::{
-    Args, CommitRef, Event, EventName, LinkError, Rendezvous as _, SeqNum, SessionMessage, SessionPayload,
-    SessionPush,
+    Args, Attach, CommitRef, Event, EventName, LinkError, Rendezvous as _, SeqNum, SessionMessage,
+    SessionPayload, SessionPush,
 };
 use livestore_transport_local::{LocalRendezvous, Medium};
 
@@ -110,49 +110,43 @@ async fn a_push_beyond_the_bound_is_refused() {
     assert_eq!(soon(session.messages.recv()).await, Some(SessionMessage::Push(push(500))));
 }
 
-/// Attaching may be given up at every point; the next attachment of the session is never ended by what is left of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Attaching may be given up at every point: what is left of it is never attached after the next one, which that would
+/// end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_attach_that_was_given_up_never_comes_after_the_next() {
+    const ROUNDS: usize = 300;
     let dir = tempfile::tempdir().unwrap();
     let rendezvous = LocalRendezvous::new(dir.path(), config());
     let (link, mut sessions) = test_link();
     let _open = rendezvous.open(Arc::new(link)).await.unwrap();
     let link = rendezvous.connect();
-    for round in 0..200 {
-        // Given up after so many polls, each of which gets further.
-        let mut given_up = link.attach(attach("s1"));
+    let labelled = |label: String| Attach { label: label.into(), ..attach("s1") };
+    for round in 0..ROUNDS {
+        // Given up after so many polls, each of which may get further.
+        let mut given_up = link.attach(labelled(format!("{round} given up")));
         let mut polls = round % 8;
-        let _ = futures::future::poll_fn(|cx| {
-            if polls == 0 {
+        std::future::poll_fn(|cx| {
+            if polls == 0 || given_up.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             polls -= 1;
-            given_up.as_mut().poll(cx).map(drop)
+            Poll::Pending
         })
         .await;
         drop(given_up);
-        let mut attachment = soon(link.attach(attach("s1"))).await.unwrap();
-        // The leader counts how often it attached; the newest one must be ours.
-        let count = attachment.attached.persisted;
-        let mut session = soon(async {
-            loop {
-                let session = sessions.recv().await.unwrap();
-                if session.items.send(item(count)).is_ok() {
-                    return session;
-                }
-            }
-        })
-        .await;
-        drop(link.sync_now().await.unwrap());
-        attachment.sender.send(SessionMessage::Taken).unwrap();
-        while soon(session.messages.recv()).await.is_none() {
-            // That was the one that was given up; attached before ours, or it would be the last.
-            session = soon(sessions.recv()).await.unwrap();
-            session.items.send(item(count)).unwrap();
-        }
-        assert_eq!(soon(attachment.items.next()).await, Some(item(count)));
-        assert!(sessions.try_recv().is_err(), "what was given up was attached after the next one");
+        drop(soon(link.attach(labelled(format!("{round} kept")))).await.unwrap());
     }
+    let (mut kept, mut given_up) = (0, 0);
+    while kept < ROUNDS {
+        let label = soon(sessions.recv()).await.unwrap().attach.label;
+        let (round, what) = label.split_once(' ').unwrap();
+        assert!(round.parse::<usize>().unwrap() >= kept, "{label} came after {kept} others were kept");
+        match what {
+            "kept" => kept += 1,
+            _ => given_up += 1,
+        }
+    }
+    assert!(given_up > 0, "no attach was given up late enough to matter");
 }
 
 /// Fifty sessions are served at once.

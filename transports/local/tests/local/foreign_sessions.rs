@@ -12,6 +12,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::{TestSession, attach, config, frame, good_greeting, greeting, item, soon, test_link};
 
+/// A request: store id, no definitions, attach with session id, cursor, last n and label.
+const ATTACH: &[u8] = b"\x08notebook\0\0\x03bad\0\0\0\0\x04test";
+
 /// A leader with an honest session, which is checked to go on.
 struct Scene {
     dir: TempDir,
@@ -37,13 +40,18 @@ impl Scene {
         UnixStream::connect(self.dir.path().join("leader.sock")).await.unwrap()
     }
 
-    /// Says what a session would say that attaches, up to the answer.
-    async fn attached(&mut self) -> (UnixStream, TestSession) {
+    /// A connection after the greetings.
+    async fn greeted(&self) -> UnixStream {
         let mut stream = self.connect().await;
         stream.write_all(&good_greeting(self.dir.path())).await.unwrap();
         soon(stream.read_exact(&mut [0; 44 + 2 + 18])).await.unwrap();
-        // store id, no definitions, attach: session id, cursor, last n, label
-        stream.write_all(&frame(b"\x08notebook\0\0\x03bad\0\0\0\0\x04test")).await.unwrap();
+        stream
+    }
+
+    /// Says what a session would say that attaches, up to the answer.
+    async fn attached(&mut self) -> (UnixStream, TestSession) {
+        let mut stream = self.greeted().await;
+        stream.write_all(&frame(ATTACH)).await.unwrap();
         let session = soon(self.sessions.recv()).await.unwrap();
         assert_eq!(session.attach, attach("bad"));
         (stream, session)
@@ -191,6 +199,23 @@ async fn an_attached_session_that_breaks_the_rules_is_detached() {
         assert_eq!(soon(session.messages.recv()).await, None);
         scene.goes_on().await;
     }
+}
+
+/// A connection that was made before the session's present one, and whose request comes late, must not end that one: it
+/// is what is left of an attach that was given up.
+#[tokio::test]
+async fn an_older_connection_does_not_attach_a_session_again() {
+    let mut scene = Scene::new(config()).await;
+    let mut older = scene.greeted().await;
+    let (mut newer, mut session) = scene.attached().await;
+    older.write_all(&frame(ATTACH)).await.unwrap();
+    assert_eq!(read_all(older).await, frame(b"\x01\x00"), "gone");
+    assert!(scene.sessions.try_recv().is_err(), "the older one was attached");
+    newer.write_all(&frame(b"\x02")).await.unwrap();
+    assert_eq!(soon(session.messages.recv()).await, Some(SessionMessage::Taken));
+    drop(newer);
+    assert_eq!(soon(session.messages.recv()).await, None);
+    scene.goes_on().await;
 }
 
 /// Beyond the bound on connections others are told so, until there is room again.
