@@ -108,11 +108,11 @@ impl Outbox {
     fn write(&self, unsent: &mut Unsent) -> io::Result<()> {
         while unsent.written < unsent.bytes.len() {
             match self.write.try_write(&unsent.bytes[unsent.written..]) {
-                Ok(count) => unsent.written += count,
+                Ok(count) if count > 0 => unsent.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => {
+                failed => {
                     self.is_over.store(true, Ordering::Relaxed);
-                    return Err(error);
+                    return Err(failed.err().unwrap_or_else(|| ErrorKind::WriteZero.into()));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Leaders and sessions that meet in a data directory, and those who have no business there.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod attaching;

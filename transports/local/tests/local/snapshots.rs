@@ -38,6 +38,21 @@ async fn a_state_arrives_as_it_is() {
     }
 }
 
+/// Many sessions that start at once get their turns.
+#[tokio::test]
+async fn many_states_are_asked_for_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut link, _sessions) = test_link();
+    link.state = state(1_000_000);
+    let rendezvous = LocalRendezvous::new(dir.path(), config());
+    let _open = rendezvous.open(Arc::new(link)).await.unwrap();
+    let (link, session_id) = (rendezvous.connect(), attach("s1").session_id);
+    let taken = futures::future::join_all((0..20).map(|_| link.snapshot(&session_id)));
+    for taken in soon(taken).await {
+        assert_eq!(taken.unwrap().snapshot.len, 1_000_000);
+    }
+}
+
 /// Also when the leader's copy fails in the middle, or is not as long as it says.
 #[tokio::test]
 async fn an_incomplete_state_is_an_error() {
