@@ -85,6 +85,12 @@ fn main() {
     }
 }
 
+async fn store(state: SqliteMaterializer) -> Store {
+    let builder = Store::builder(StoreId::new("bench").unwrap());
+    let builder = builder.eventlog(MemoryStorage::default().open()).materializer(state);
+    builder.start().await.unwrap()
+}
+
 /// Leads, and commits when it is told to.
 async fn lead(dir: PathBuf, how: &str) {
     let medium = if how == "tcp" { Medium::Tcp } else { Medium::Auto };
@@ -93,9 +99,7 @@ async fn lead(dir: PathBuf, how: &str) {
         _ => SqliteMaterializer::in_memory(schema()),
     };
     let state = state.unwrap();
-    let storage = MemoryStorage::default();
-    let store = Store::builder(StoreId::new("bench").unwrap()).eventlog(storage.open()).materializer(state);
-    let store = store.start().await.unwrap();
+    let store = store(state).await;
     let _open = rendezvous(&dir, medium).open(store.link()).await.unwrap();
     let echo = UnixListener::bind(dir.join("echo.sock")).unwrap();
     tokio::spawn(async move {
@@ -175,6 +179,8 @@ impl Drop for Leader {
 }
 
 async fn measure() {
+    let here = store(SqliteMaterializer::in_memory(schema()).unwrap()).await;
+    pushes("in process", &here.link()).await;
     for medium in ["unix", "tcp"] {
         let dir = tempfile::tempdir().unwrap();
         let mut leader = Leader::start(dir.path(), medium);
@@ -192,7 +198,7 @@ async fn measure() {
     start_from_state(&rendezvous(dir.path(), Medium::Auto).connect(), &mut leader).await;
 }
 
-/// The ceiling of a round trip: 256 bytes there and back between two processes.
+/// The ceiling of a round trip, to which a push adds the leader's thread: 256 bytes there and back between two processes.
 async fn echo(dir: &Path) {
     let mut stream = UnixStream::connect(dir.join("echo.sock")).await.unwrap();
     let mut times = Vec::new();

@@ -162,10 +162,7 @@ impl Server {
         let definitions = self.config.definitions.as_ref().zip(request.definitions.as_ref());
         let differ = definitions.is_some_and(|(ours, theirs)| ours != theirs);
         (has_state && differ).then(|| {
-            format!(
-                "the leader, {label}, has other definitions of the state than this program: end the one, \
-                     or bring both to one version"
-            )
+            format!("the leader, {label}, has other definitions of the state: bring both to one version")
         })
     }
 }
