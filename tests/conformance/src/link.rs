@@ -14,6 +14,7 @@ mod attaching;
 mod following;
 mod probe;
 mod pushing;
+mod reporting;
 mod upstream;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use attaching::*;
 pub use following::*;
 pub use probe::Probe;
 pub use pushing::*;
+pub use reporting::*;
 pub use upstream::Upstream;
 
 /// Makes leaders and the ways to them.
@@ -75,6 +77,9 @@ macro_rules! link {
                 the_settled_head_is_told_when_only_it_moves,
                 a_dropped_commit_is_told_and_stays_told,
                 a_session_that_takes_nothing_holds_nobody_up,
+                the_status_is_told_and_followed,
+                everybody_is_told_the_status,
+                reports_end_when_the_leader_stops,
             ]
         );
     };

@@ -90,14 +90,10 @@ pub(crate) async fn greet_leader(
 ) -> Result<String, LinkError> {
     let ours = Greeting::of(*secret.of_session()).encode();
     write.write_all(&ours).await.map_err(LocalError::from)?;
-    let Some(theirs) = Greeting::read(read).await? else {
-        let what = "what listens at the leader's address is none of livestore";
-        return Err(LinkError::Incompatible(what.into()));
-    };
-    if !is_proof(&theirs.proof, secret.of_leader()) {
-        // The address was that of an earlier leader.
-        return Err(LinkError::Gone);
-    }
+    let theirs = Greeting::read(read).await?;
+    let knows_us = |theirs: &Greeting| is_proof(&theirs.proof, secret.of_leader());
+    // Otherwise the address was that of an earlier leader, and what listens there now may be anything.
+    let theirs = theirs.filter(knows_us).ok_or(LinkError::Gone)?;
     let label_bytes = read.read_u16_le().await.map_err(LocalError::from)?;
     let mut label = vec![0; usize::from(label_bytes)];
     read.read_exact(&mut label).await.map_err(LocalError::from)?;

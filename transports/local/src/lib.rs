@@ -15,8 +15,9 @@
 //! alone. Every use of a link reads the address anew: it leads to whoever leads then.
 //!
 //! **Who gets through.** Only processes of the same user; not even those of the superuser, whose files in the data
-//! directory would shut the user out. Socket and address are readable by the user alone, both sides compare the user ids
-//! where the socket tells them, and both prove that they know the secret in the address.
+//! directory would shut the user out. Socket and address are readable by the user alone (on Windows, by whoever may read
+//! the directory), both sides compare the user ids where the socket tells them, and both prove that they know the secret in
+//! the address.
 //!
 //! **Where it works.** Over a Unix domain socket, wherever the data directory can hold one; otherwise, as on Windows, on
 //! file systems without sockets, or with a path that is longer than a socket's may be, over a TCP port of the loopback

@@ -27,17 +27,24 @@ impl LocalRendezvous {
     }
 }
 
-#[async_trait]
-impl Rendezvous for LocalRendezvous {
-    async fn open(&self, link: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
+impl LocalRendezvous {
+    async fn try_open(&self, link: Arc<dyn LeaderLink>) -> Result<Open, LocalError> {
         std::fs::create_dir_all(&self.dir).map_err(LocalError::file("make the directory", &self.dir))?;
         let (listener, place) = socket::listen(&self.dir, self.config.medium).await?;
         let secret = Secret::random();
         let server = Server::new(link, self.config.clone(), secret.clone());
         // From here on others find it, so nothing may fail after it.
         Address { place, secret }.store(&self.dir)?;
-        let task = tokio::spawn(server.run(listener));
-        Ok(Box::new(Open(task.abort_handle())))
+        Ok(Open(tokio::spawn(server.run(listener)).abort_handle()))
+    }
+}
+
+#[async_trait]
+impl Rendezvous for LocalRendezvous {
+    async fn open(&self, link: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
+        // Whatever is wrong here is wrong with the place; nobody is there to be gone or to refuse.
+        let open = self.try_open(link).await.map_err(|error| LinkError::Link(error.into()))?;
+        Ok(Box::new(open))
     }
 
     fn connect(&self) -> Arc<dyn LeaderLink> {

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixSocket, UnixStream, unix};
 
-use crate::address::{Place, remove};
+use crate::address::Place;
 use crate::{LocalError, Medium};
 
 #[cfg(unix)]
@@ -51,7 +51,7 @@ pub(crate) async fn listen(dir: &Path, medium: Medium) -> Result<(Listener, Plac
 fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     // What a leader before left, whoever it was: only who leads comes here.
-    remove(path)?;
+    crate::address::remove(path)?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
     // Before it listens, so that nobody else gets in while the mode is still what the umask made it.

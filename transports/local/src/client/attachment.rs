@@ -12,7 +12,7 @@ use livestore_traits::{Attached, Attachment, LeaderItem, LinkError, SessionMessa
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::Connection;
+use super::{Connection, note};
 use crate::LocalConfig;
 use crate::error::in_words;
 use crate::frame::{FrameReader, KEPT_BUFFER, decode, encode};
@@ -46,7 +46,7 @@ impl Items {
             Err(error) => Err(error),
         };
         let item = item.unwrap_or_else(|error| {
-            tracing::warn!(error = in_words(&error), "the connection to the leader failed");
+            note(error);
             None
         });
         self.is_over.fetch_or(item.is_none(), Ordering::Relaxed);
@@ -108,11 +108,11 @@ impl Outbox {
     fn write(&self, unsent: &mut Unsent) -> io::Result<()> {
         while unsent.written < unsent.bytes.len() {
             match self.write.try_write(&unsent.bytes[unsent.written..]) {
-                Ok(count) => unsent.written += count,
+                Ok(count) if count > 0 => unsent.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => {
+                failed => {
                     self.is_over.store(true, Ordering::Relaxed);
-                    return Err(error);
+                    return Err(failed.err().unwrap_or_else(|| ErrorKind::WriteZero.into()));
                 }
             }
         }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::error::in_words;
 use crate::frame::{FrameReader, decode, encode, write_all};
 use crate::greeting::greet_leader;
 use crate::message::{Answer, MAX_REQUEST_BYTES, Purpose, Request};
@@ -100,6 +101,14 @@ impl LeaderLink for RemoteLink {
 
 fn unexpected(answer: &Answer) -> LinkError {
     LocalError::Protocol(format!("it answers what was not asked: {answer:?}")).into()
+}
+
+/// Tells people why a stream ended early, unless the leader just went, which it may at any moment.
+fn note(error: LocalError) {
+    match error.into() {
+        LinkError::Gone => {}
+        error => tracing::warn!(error = in_words(&error), "the connection to the leader was given up"),
+    }
 }
 
 /// A connection to the leader.

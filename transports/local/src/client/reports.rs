@@ -4,9 +4,8 @@ use futures::StreamExt as _;
 use livestore_traits::{BoxStream, LeaderReport, LeaderStatus};
 use tokio::time::timeout;
 
-use super::Connection;
+use super::{Connection, note};
 use crate::LocalError;
-use crate::error::in_words;
 use crate::frame::decode;
 use crate::message::Report;
 
@@ -17,7 +16,7 @@ impl Connection {
             match reports.next().await {
                 Ok(report) => Some((report?, reports)),
                 Err(error) => {
-                    tracing::warn!(error = in_words(&error), "the connection to the leader failed");
+                    note(error);
                     None
                 }
             }

@@ -25,6 +25,9 @@ use crate::{LocalConfig, LocalError};
 /// The most connections that have not said yet what they are for. Further ones wait to be taken.
 const MAX_HELLOS: usize = 64;
 
+/// The most snapshots at once: each is a whole copy of the state in this process's memory. Further ones wait.
+const MAX_SNAPSHOTS: usize = 4;
+
 /// After a connection could not be taken, for example because this process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,16 +38,24 @@ pub(crate) struct Server {
     config: Arc<LocalConfig>,
     secret: Secret,
     connections: Semaphore,
+    snapshots: Semaphore,
     /// The last connection that attached each session. Connections count in the order in which they were made.
     attached: Mutex<HashMap<SessionId, u64>>,
-    /// Held while a session is attached, see [`attachment`].
+    /// Held while a session is being attached, see [`attachment`].
     attaching: tokio::sync::Mutex<()>,
 }
 
 impl Server {
     pub(crate) fn new(link: Arc<dyn LeaderLink>, config: Arc<LocalConfig>, secret: Secret) -> Self {
-        let connections = Semaphore::new(config.max_connections);
-        Self { link, config, secret, connections, attached: Mutex::default(), attaching: Default::default() }
+        Self {
+            link,
+            secret,
+            connections: Semaphore::new(config.max_connections),
+            snapshots: Semaphore::new(MAX_SNAPSHOTS),
+            attached: Mutex::default(),
+            attaching: tokio::sync::Mutex::default(),
+            config,
+        }
     }
 
     /// Runs until it is dropped, and all connections with it.
@@ -92,10 +103,9 @@ impl Server {
         number: u64,
     ) -> Result<(), LocalError> {
         let receive = timeout(self.config.hello_timeout, self.receive(stream)).await;
-        let (request, connection) =
+        let (request, mut connection) =
             receive.map_err(|_| LocalError::Protocol("it did not say what it is for".into()))??;
         drop(hello);
-        let mut connection = connection;
         let Ok(_room) = self.connections.try_acquire() else {
             let max_connections = self.config.max_connections;
             return connection.send(&Answer::Failed(Failure::Crowded { max_connections })).await;
@@ -133,7 +143,8 @@ impl Server {
                 Ok((request, connection(frames)))
             }
             Err(error) => {
-                let failure = Failure::Incompatible(format!("it cannot read the request: {error}"));
+                let failure =
+                    Failure::Incompatible(format!("{} cannot read the request: {error}", self.config.label));
                 connection(frames).send(&Answer::Failed(failure)).await?;
                 Err(error)
             }
@@ -151,10 +162,7 @@ impl Server {
         let definitions = self.config.definitions.as_ref().zip(request.definitions.as_ref());
         let differ = definitions.is_some_and(|(ours, theirs)| ours != theirs);
         (has_state && differ).then(|| {
-            format!(
-                "the leader, {label}, has other definitions of the state than this program: end the one, \
-                     or bring both to one version"
-            )
+            format!("the leader, {label}, has other definitions of the state: bring both to one version")
         })
     }
 }

@@ -19,6 +19,8 @@ impl Server {
         mut connection: Connection,
         session_id: SessionId,
     ) -> Result<(), LocalError> {
+        let turn = connection.while_busy(self.snapshots.acquire()).await?;
+        let _turn = turn.expect("it is never closed");
         let Some(copy) = connection.ask(self.link.snapshot(&session_id)).await? else { return Ok(()) };
         let Snapshot { head, len, bytes } = copy.snapshot;
         connection.send(&Answer::Snapshot { head, persisted: copy.persisted, bytes: len }).await?;

@@ -1,9 +1,5 @@
 //! Links over sockets keep the contract of links.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
-
-mod support;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +10,7 @@ use livestore_traits::{LeaderLink, OpenRendezvous, Rendezvous, SyncBackend};
 use livestore_transport_local::{LocalRendezvous, Medium};
 use tempfile::TempDir;
 
-use support::{LIMIT, config};
+use crate::support::{LIMIT, config};
 
 struct OverSocket(Medium);
 
