@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use livestore_traits::{Event, GlobalSeq, SeqNum};
+use livestore_traits::{Event, GlobalSeq, ReadLimit, SeqNum};
 
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
@@ -49,8 +49,8 @@ impl Tail {
         }
     }
 
-    /// At most `limit` events after `version`, if the tail knows exactly this version.
-    pub(super) fn after(&self, version: SeqNum, limit: usize) -> Option<Vec<Event>> {
+    /// The events after `version` within `limit`, if the tail knows exactly this version.
+    pub(super) fn after(&self, version: SeqNum, limit: ReadLimit) -> Option<Vec<Event>> {
         let begin = if version == self.before {
             0
         } else {
@@ -60,7 +60,13 @@ impl Tail {
             }
             index + 1
         };
-        Some(self.events.iter().skip(begin).take(limit).cloned().collect())
+        let mut bytes = 0;
+        let has_room = |event: &&Event| {
+            let has_room = bytes < limit.bytes;
+            bytes += event.args.len();
+            has_room
+        };
+        Some(self.events.iter().skip(begin).take(limit.events.get()).take_while(has_room).cloned().collect())
     }
 
     /// The synced event `seq`, if the tail holds it.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use livestore_traits::{
-    Attach, Attached, AttachedSession, ClientId, Event, GoneCommit, LeaderItem, Position, SeqNum, SessionId,
-    SessionMessage, SessionPayload, SessionPush, SessionRecord,
+    Attach, Attached, AttachedSession, ClientId, Event, GoneCommit, LeaderItem, Position, ReadLimit, SeqNum,
+    SessionId, SessionMessage, SessionPayload, SessionPush, SessionRecord,
 };
 
 use super::LeaderProcessor;
@@ -213,7 +213,7 @@ impl LeaderProcessor {
         if !news {
             return;
         }
-        match self.tail.after(link.cursor, ITEM_EVENTS) {
+        match self.tail.after(link.cursor, ReadLimit::events(ITEM_EVENTS)) {
             Some(events) => self.publish_events(id, None, events),
             None if link.cursor == head => self.publish_events(id, None, Vec::new()),
             None => {
