@@ -1,5 +1,6 @@
 //! One client: a log, and the stores that share it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_engine::{Session, SessionOptions, StartError, Store, StoreBuilder, StoreConfig};
@@ -8,6 +9,8 @@ use livestore_integration::schema;
 use livestore_leader_memory::{MemoryElection, MemoryRendezvous};
 use livestore_traits::{SessionId, StoreId, SyncBackend};
 use tokio::task::JoinHandle;
+
+use crate::rigged::Rig;
 
 /// Longer than anything takes: reaching it is a hang.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -18,6 +21,7 @@ pub(crate) struct Client {
     pub(crate) storage: MemoryStorage,
     pub(crate) election: MemoryElection,
     pub(crate) rendezvous: MemoryRendezvous,
+    pub(crate) rig: Arc<Rig>,
 }
 
 impl Client {
@@ -28,12 +32,12 @@ impl Client {
 
     /// One more store on the log.
     pub(crate) fn builder(&self) -> StoreBuilder {
-        let storage = self.storage.clone();
+        let (rig, storage) = (self.rig.clone(), self.storage.clone());
         Store::builder(StoreId::new("notebook").unwrap())
             .config(eager())
             .election(self.election.clone())
             .rendezvous(self.rendezvous.clone())
-            .open_eventlog(move || Ok(storage.open()))
+            .open_eventlog(move || rig.open(&storage))
             .states(schema())
     }
 

@@ -5,6 +5,8 @@
 mod chance;
 mod client;
 mod ledger;
+mod races;
+mod rigged;
 mod script;
 mod verdict;
 mod world;

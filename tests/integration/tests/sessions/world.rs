@@ -1,6 +1,7 @@
 //! The clients of a script, the network between them and their backend, and what can be done to them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::join_all;
 use livestore_backend_memory::MemoryBackend;
@@ -52,10 +53,12 @@ impl World {
         let mut chance = Chance::new(seed);
         let network = Network::new(seed);
         network.configure(chance.links());
-        let members = (0..2 + chance.of(2)).map(|_| Member {
-            client: if chance.percent(50) { Client::with_lease() } else { Client::default() },
-            stores: Vec::new(),
-            retired: Vec::new(),
+        let members = (0..2 + chance.of(2)).map(|_| {
+            let client = if chance.percent(50) { Client::with_lease() } else { Client::default() };
+            if chance.percent(30) {
+                client.rig.slow_down(Duration::from_millis(2));
+            }
+            Member { client, stores: Vec::new(), retired: Vec::new() }
         });
         Self {
             backend: MemoryBackend::new(),
