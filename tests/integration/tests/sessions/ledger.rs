@@ -45,7 +45,8 @@ impl Account {
         let receipt = session.commit(unit.clone()).expect("a session that lives takes commits");
         let after = read(session);
         let added = (after.lines.len() + after.drafts.len()) - (before.lines.len() + before.drafts.len());
-        assert_eq!(added, unit.len(), "a read right after a commit shows it");
+        // What others commit may come in between.
+        assert!(added >= unit.len(), "a read right after a commit shows it");
         if let Some(last) = self.commits.last() {
             assert_eq!(receipt.n, last.receipt.n + 1, "commits are counted without gaps");
         }

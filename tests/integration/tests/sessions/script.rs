@@ -48,7 +48,7 @@ async fn run(seed: u64) -> Result<(), String> {
     Err(format!("seed {seed}: {failure}\n  {told}"))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_sessions_do_they_converge_and_nothing_is_lost_or_repeated() {
     let first = number("LIVESTORE_SESSIONS_SEED").unwrap_or(0);
     let count = number("LIVESTORE_SESSIONS").unwrap_or(SCRIPTS);
