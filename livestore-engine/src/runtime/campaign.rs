@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use livestore_traits::{
-    BoxStream, LeaderElection, LeaderError, LeaderReport, LeaderStatus, Leadership, LinkError,
+    BoxStream, EventlogError, LeaderElection, LeaderError, LeaderReport, LeaderStatus, Leadership, LinkError,
     OpenRendezvous, Rendezvous,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock;
 use super::core::LeaderFailure;
-use super::leader_handle::{LeaderHandle, LeaderMessage};
-use super::leader_thread::{LeaderSettings, StatusBoard, spawn_leader};
+use super::leader_handle::{LeaderHandle, Tenure, ThreadHandle};
+use super::leader_thread::{LeaderSettings, StartingLeader, StatusBoard, spawn_leader};
 use super::link::LocalLink;
 use super::recovery::RecoveryError;
 
@@ -71,6 +71,8 @@ pub(super) enum Part {
         handle: LeaderHandle,
         /// Sessions of other processes come in while it is held.
         door: Option<Box<dyn OpenRendezvous>>,
+        /// It leads while this is held.
+        tenure: Tenure,
     },
     Following(BoxStream<'static, LeaderReport>),
 }
@@ -82,9 +84,15 @@ pub(super) struct Campaign {
     pub(super) settings: LeaderSettings,
     pub(super) ways: Campaigning,
     pub(super) board: Option<StatusBoard>,
+    /// A leader that is being started: it has the log, though it does not lead yet.
+    starting: Option<(ThreadHandle, Tenure)>,
 }
 
 impl Campaign {
+    pub(super) const fn new(settings: LeaderSettings, ways: Campaigning) -> Self {
+        Self { settings, ways, board: None, starting: None }
+    }
+
     /// Looks for a leader until there is one, be it this process.
     ///
     /// # Cancel safety
@@ -107,7 +115,11 @@ impl Campaign {
             None => Some(election.acquire().await?),
         };
         if let Some(leadership) = elected {
-            return self.lead(Some(leadership.into())).await.map(Some);
+            return match self.lead(Some(leadership.into())).await {
+                // It was lost before it was used, and somebody leads already.
+                Err(SeekError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. }))) => Ok(None),
+                part => part.map(Some),
+            };
         }
         let Some(rendezvous) = &self.ways.rendezvous else { return Ok(None) };
         match rendezvous.connect().reports().await {
@@ -127,7 +139,15 @@ impl Campaign {
     }
 
     async fn lead(&mut self, leadership: Option<Arc<dyn Leadership>>) -> Result<Part, SeekError> {
-        let (handle, board) = spawn_leader(self.settings.clone(), leadership, self.board.clone()).await?;
+        let StartingLeader { thread, tenure, started } =
+            spawn_leader(self.settings.clone(), leadership, self.board.clone())?;
+        // Where a shutdown finds it, should one come meanwhile.
+        self.starting = Some((thread.clone(), tenure));
+        let started = started.await;
+        let starting = self.starting.take();
+        let board = started.map_err(|_| RecoveryError::Eventlog(EventlogError::Closed))??;
+        let (_, tenure) = starting.expect("only a shutdown takes it, and ends this");
+        let handle = LeaderHandle { thread, status: board.subscribe() };
         self.board = Some(board);
         let door = match &self.ways.rendezvous {
             Some(rendezvous) => {
@@ -136,7 +156,7 @@ impl Campaign {
             }
             None => None,
         };
-        Ok(Part::Leading { handle, door })
+        Ok(Part::Leading { handle, door, tenure })
     }
 
     fn post(&mut self, status: LeaderStatus) {
@@ -168,6 +188,9 @@ impl Campaign {
             }
         };
         shut_down(playing).await;
+        if let Some((starting, _tenure)) = self.starting.take() {
+            starting.shut_down().await;
+        }
         roles.send_replace(Role::Over(failure));
         // Whoever asked may have stopped waiting.
         let _ = closed.map(|closed| closed.send(()));
@@ -246,12 +269,8 @@ impl Campaigning {
 
 /// Closes what a part holds, so that it may be opened again at once.
 async fn shut_down(part: Option<Part>) {
-    let Some(Part::Leading { handle, door }) = part else { return };
+    let Some(Part::Leading { handle, door, tenure: _tenure }) = part else { return };
     // First, so that sessions of other processes push to the next leader what this one does not take any more.
     drop(door);
-    // A leader that has failed is closed already.
-    let Ok(tasks) = handle.ask(LeaderMessage::Shutdown).await else { return };
-    for mut tasks in tasks {
-        tasks.shutdown().await;
-    }
+    handle.thread.shut_down().await;
 }

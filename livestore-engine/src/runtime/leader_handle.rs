@@ -40,19 +40,26 @@ pub(crate) enum LeaderMessage {
 /// Answers a shutdown.
 pub(super) type ShutDown = oneshot::Sender<Vec<JoinSet<()>>>;
 
-/// How the rest of a store reaches its leader, which ends with the last handle.
+/// How the rest of a store reaches its leader.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderHandle {
-    pub(super) inbox: Arc<Inbox>,
+    pub(super) thread: ThreadHandle,
     pub(super) status: watch::Receiver<LeaderStatus>,
+}
+
+/// A handle of a leader that may not lead yet: what is sent to it is taken once it does.
+#[derive(Clone, Debug)]
+pub(super) struct ThreadHandle {
+    pub(super) inbox: mpsc::Sender<LeaderMessage>,
     pub(super) failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
 }
 
-/// Ends the leader when it is dropped. Tasks of the leader's own send to it too, so a closed channel cannot tell it.
+/// Ends the leader when it is dropped, whoever has a handle: sessions of other stores may keep theirs for a while, and
+/// the leader's own tasks send to it too, so a closed channel cannot tell it.
 #[derive(Debug)]
-pub(crate) struct Inbox(pub(super) mpsc::Sender<LeaderMessage>);
+pub(super) struct Tenure(pub(super) mpsc::Sender<LeaderMessage>);
 
-impl Drop for Inbox {
+impl Drop for Tenure {
     fn drop(&mut self) {
         // A leader that is gone needs no telling.
         let _ = self.0.send(LeaderMessage::Abandoned);
@@ -62,11 +69,33 @@ impl Drop for Inbox {
 impl LeaderHandle {
     /// Sends a message; an error means that the leader is gone.
     pub(crate) fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
-        self.inbox.0.send(message).map_err(|_| LeaderGone)
+        self.thread.send(message)
     }
 
     /// Asks for something that the leader answers once.
     pub(crate) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
+    ) -> Result<T, LeaderGone> {
+        self.thread.ask(message).await
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
+        self.status.clone()
+    }
+
+    /// Waits until the leader has stopped and returns why, if that was a failure.
+    pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
+        self.thread.stopped().await
+    }
+}
+
+impl ThreadHandle {
+    fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
+        self.inbox.send(message).map_err(|_| LeaderGone)
+    }
+
+    async fn ask<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
     ) -> Result<T, LeaderGone> {
@@ -80,12 +109,15 @@ impl LeaderHandle {
         Err(LeaderGone)
     }
 
-    pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
-        self.status.clone()
+    /// Closes log and state and gives leadership up; returns when that is done. Nothing is to do for a leader that failed.
+    pub(super) async fn shut_down(&self) {
+        let Ok(tasks) = self.ask(LeaderMessage::Shutdown).await else { return };
+        for mut tasks in tasks {
+            tasks.shutdown().await;
+        }
     }
 
-    /// Waits until the leader has stopped and returns why, if that was a failure.
-    pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
+    async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
         let mut failure = self.failure.clone();
         // An error means that it ended without one.
         failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())

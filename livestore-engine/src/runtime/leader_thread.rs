@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::clock;
 use super::core::{LeaderCore, LeaderFailure, OutwardEffect};
-use super::leader_handle::{Inbox, LeaderHandle, LeaderMessage, ShutDown};
+use super::leader_handle::{LeaderMessage, ShutDown, Tenure, ThreadHandle};
 use super::recovery::{RecoveryError, RecoveryProgress};
 use super::upstream::Upstream;
 use crate::processor::{Input, LeaderConfig, LeaderStatus, LinkId};
@@ -77,28 +77,35 @@ impl fmt::Debug for UnknownPolicy {
     }
 }
 
-/// Opens the log, recovers, and starts the thread; returns when the leader leads.
+/// A leader that opens its log and recovers.
+pub(super) struct StartingLeader {
+    pub(super) thread: ThreadHandle,
+    pub(super) tenure: Tenure,
+    pub(super) started: oneshot::Receiver<Result<StatusBoard, RecoveryError>>,
+}
+
+/// Starts the thread, which opens the log and recovers, and then leads.
 ///
 /// Without a `leadership` whoever opens the log leads, with the next term. The status goes to `board`, or to a new one.
-pub(crate) async fn spawn_leader(
+pub(super) fn spawn_leader(
     settings: LeaderSettings,
     leadership: Option<Arc<dyn Leadership>>,
     board: Option<StatusBoard>,
-) -> Result<(LeaderHandle, StatusBoard), RecoveryError> {
+) -> Result<StartingLeader, RecoveryError> {
     let (inbox, messages) = mpsc::channel();
     let (failure_sender, failure) = watch::channel(None);
-    let (started, start) = oneshot::channel();
+    let (started_sender, started) = oneshot::channel();
     let runtime = Handle::current();
     let own_inbox = inbox.clone();
     // From here on, so that a leader whose start nobody waits for any more ends too.
-    let inbox = Arc::new(Inbox(inbox));
+    let tenure = Tenure(inbox.clone());
     let thread = move || {
         let _enter = runtime.enter();
         let opened = LeaderThread::open(settings, leadership, board, own_inbox, runtime.clone());
         match opened {
             Ok(mut thread) => {
                 // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
-                let _ = started.send(Ok(thread.board.clone()));
+                let _ = started_sender.send(Ok(thread.board.clone()));
                 let run = AssertUnwindSafe(|| thread.run(&messages));
                 let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic)));
                 // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
@@ -118,13 +125,12 @@ pub(crate) async fn spawn_leader(
                 }
             }
             Err(error) => {
-                let _ = started.send(Err(error));
+                let _ = started_sender.send(Err(error));
             }
         }
     };
     clock::spawn_thread("livestore-leader", thread).map_err(|error| EventlogError::Storage(error.into()))?;
-    let board = start.await.map_err(|_| EventlogError::Closed)??;
-    Ok((LeaderHandle { inbox, status: board.subscribe(), failure }, board))
+    Ok(StartingLeader { thread: ThreadHandle { inbox, failure }, tenure, started })
 }
 
 struct LeaderThread {

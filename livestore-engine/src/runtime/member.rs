@@ -49,7 +49,7 @@ impl Member {
     ) -> Result<Self, BeginError> {
         let (states, election, rendezvous) =
             (settings.states.clone(), ways.election.clone(), ways.rendezvous.clone());
-        let mut campaign = Campaign { settings, ways, board: None };
+        let mut campaign = Campaign::new(settings, ways);
         let part = match timeout(limit, campaign.seek()).await {
             Ok(found) => found.map_err(BeginError::Seek)?,
             Err(_) => return Err(BeginError::NoLeader),

@@ -53,13 +53,37 @@ pub(super) fn recover(
     new_identity: impl FnOnce() -> Identity,
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<Recovery, RecoveryError> {
-    let before = log.heads()?;
-    let identity = before.identity.clone().unwrap_or_else(new_identity);
-    let heads =
-        log.commit(term, LogCommit { identity: Some(identity.clone()), ..LogCommit::new(&before) })?;
+    let mut heads = fence(log, term)?;
+    let identity = match heads.identity.clone() {
+        Some(identity) => identity,
+        None => {
+            let identity = new_identity();
+            let commit = LogCommit { identity: Some(identity.clone()), ..LogCommit::new(&heads) };
+            heads = log.commit(term, commit)?;
+            identity
+        }
+    };
     let unknown = bring_up(log, state, &heads, progress)?;
     let pending = read_after(log, heads.settled)?;
     Ok(Recovery { recovered: Recovered { heads, identity, pending }, unknown })
+}
+
+/// Commits nothing, in the name of `term`: from then on no earlier leader changes the log.
+fn fence(log: &mut dyn Eventlog, term: Term) -> Result<Heads, EventlogError> {
+    let mut before = log.heads()?;
+    loop {
+        match log.commit(term, LogCommit::new(&before)) {
+            // An earlier leader, which does not know yet that it is one, has gone on since the heads were read.
+            Err(refused @ EventlogError::Refused(_)) => {
+                let now = log.heads()?;
+                if now == before {
+                    return Err(refused);
+                }
+                before = now;
+            }
+            fenced => return fenced,
+        }
+    }
 }
 
 /// Brings the state to the log's head.

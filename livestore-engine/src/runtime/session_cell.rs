@@ -25,8 +25,11 @@ pub(crate) enum ReceiptState {
     Persisted,
     Confirmed(SeqNum),
     Gone(GoneReason),
-    /// The store was closed before it was known.
-    Closed,
+    /// The store was closed before it was known whether it is confirmed.
+    Closed {
+        /// Whether it was known to be persisted.
+        persisted: bool,
+    },
 }
 
 /// What the session's task has to do, because it takes waiting.
@@ -122,7 +125,9 @@ impl SessionCell {
         self.ended = true;
         self.sender = None;
         for (_, receipt) in std::mem::take(&mut self.receipts) {
-            receipt.send_replace(ReceiptState::Closed);
+            receipt.send_modify(|state| {
+                *state = ReceiptState::Closed { persisted: *state == ReceiptState::Persisted };
+            });
         }
         self.status.send_modify(|status| status.ended = true);
     }

@@ -48,8 +48,11 @@ impl Receipt {
     pub async fn persisted(&self) -> Result<(), NotConfirmed> {
         match self.wait(|state| *state != ReceiptState::Pending).await {
             ReceiptState::Gone(reason) => Err(gone(reason)),
-            ReceiptState::Closed => Err(NotConfirmed::Closed),
-            ReceiptState::Pending | ReceiptState::Persisted | ReceiptState::Confirmed(_) => Ok(()),
+            ReceiptState::Closed { persisted: false } => Err(NotConfirmed::Closed),
+            ReceiptState::Pending
+            | ReceiptState::Persisted
+            | ReceiptState::Confirmed(_)
+            | ReceiptState::Closed { persisted: true } => Ok(()),
         }
     }
 
@@ -67,7 +70,7 @@ impl Receipt {
         match self.wait(is_final).await {
             ReceiptState::Confirmed(num) => Ok(num),
             ReceiptState::Gone(reason) => Err(gone(reason)),
-            ReceiptState::Pending | ReceiptState::Persisted | ReceiptState::Closed => {
+            ReceiptState::Pending | ReceiptState::Persisted | ReceiptState::Closed { .. } => {
                 Err(NotConfirmed::Closed)
             }
         }
@@ -78,7 +81,7 @@ impl Receipt {
         match state.wait_for(until).await {
             Ok(state) => state.clone(),
             // The session is gone with its last handle.
-            Err(_) => ReceiptState::Closed,
+            Err(_) => ReceiptState::Closed { persisted: false },
         }
     }
 }
