@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use livestore_traits::{
@@ -15,10 +16,11 @@ use livestore_traits::{
     OpenRendezvous, Rendezvous,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::clock;
 use super::core::LeaderFailure;
-use super::leader_handle::{LeaderHandle, LeaderMessage};
+use super::leader_handle::{LeaderHandle, LeaderMessage, WeakLeaderHandle};
 use super::leader_thread::{LeaderSettings, StatusBoard, spawn_leader};
 use super::link::LocalLink;
 use super::recovery::RecoveryError;
@@ -34,8 +36,8 @@ const MISFIT_PAUSE_MS: std::ops::Range<u64> = 500..1000;
 pub(crate) enum Role {
     /// Nobody yet.
     Seeking,
-    /// This process.
-    Leading(LeaderHandle),
+    /// This process. Whoever only watches roles keeps no leader by it.
+    Leading(WeakLeaderHandle),
     /// Another process.
     Following {
         /// Nothing is heard of it, though it is there.
@@ -65,6 +67,14 @@ pub(crate) enum SeekError {
     Link(LinkError),
 }
 
+/// Who leads, or is to.
+enum Found {
+    /// This process, from now on.
+    Elected(Option<Arc<dyn Leadership>>),
+    /// Another one.
+    Led(BoxStream<'static, LeaderReport>),
+}
+
 /// What a process does once it has found its part.
 pub(super) enum Part {
     Leading {
@@ -85,36 +95,46 @@ pub(super) struct Campaign {
 }
 
 impl Campaign {
-    /// Looks for a leader until there is one, be it this process.
+    /// Looks for a leader until there is one, be it this process; `None` if another one does not answer within `limit`.
+    /// What this process takes to begin is not limited: it gets on with that.
     ///
     /// # Cancel safety
     /// Cancel safe: what was started ends by itself.
-    pub(super) async fn seek(&mut self) -> Result<Part, SeekError> {
+    pub(super) async fn seek(&mut self, limit: Duration) -> Result<Option<Part>, SeekError> {
+        match timeout(limit, self.find()).await {
+            Ok(Ok(Found::Elected(leadership))) => self.lead(leadership).await.map(Some),
+            Ok(Ok(Found::Led(reports))) => Ok(Some(Part::Following(reports))),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn find(&mut self) -> Result<Found, SeekError> {
         loop {
-            if let Some(part) = self.look().await? {
-                return Ok(part);
+            if let Some(found) = self.look().await? {
+                return Ok(found);
             }
             clock::pause(LOOK_AGAIN_MS).await;
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Part>, SeekError> {
+    async fn look(&mut self) -> Result<Option<Found>, SeekError> {
         let Some(election) = &self.ways.election else {
-            return self.lead(None).await.map(Some);
+            return Ok(Some(Found::Elected(None)));
         };
         let elected = match &self.ways.rendezvous {
             Some(_) => election.try_acquire().await?,
             None => Some(election.acquire().await?),
         };
         if let Some(leadership) = elected {
-            return self.lead(Some(leadership.into())).await.map(Some);
+            return Ok(Some(Found::Elected(Some(leadership.into()))));
         }
         let Some(rendezvous) = &self.ways.rendezvous else { return Ok(None) };
         match rendezvous.connect().reports().await {
             Ok(mut reports) => match reports.next().await {
                 Some(LeaderReport::Status(status)) => {
                     self.post(*status);
-                    Ok(Some(Part::Following(reports)))
+                    Ok(Some(Found::Led(reports)))
                 }
                 Some(LeaderReport::Silent) | None => Ok(None),
             },
@@ -208,8 +228,9 @@ impl Campaign {
     /// As [`Self::seek`], but a leader that does not fit is waited out: what is pending here must not be lost for it.
     async fn seek_on(&mut self) -> Result<Part, Arc<LeaderFailure>> {
         loop {
-            match self.seek().await {
-                Ok(part) => return Ok(part),
+            match self.seek(Duration::MAX).await {
+                Ok(Some(part)) => return Ok(part),
+                Ok(None) => {}
                 Err(SeekError::Election(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Recovery(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Link(error)) => {
@@ -225,8 +246,17 @@ impl Role {
     /// The role that goes with a part.
     pub(super) fn of(part: &Part) -> Self {
         match part {
-            Part::Leading { handle, .. } => Self::Leading(handle.clone()),
+            Part::Leading { handle, .. } => Self::Leading(handle.downgrade()),
             Part::Following(_) => Self::Following { is_silent: false },
+        }
+    }
+
+    /// Whether there is a leader that answers.
+    pub(crate) const fn is_reachable(&self) -> bool {
+        match self {
+            Self::Leading(_) => true,
+            Self::Following { is_silent } => !*is_silent,
+            Self::Seeking | Self::Over(_) => false,
         }
     }
 

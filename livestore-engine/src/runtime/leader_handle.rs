@@ -1,6 +1,6 @@
 //! How the rest of a store reaches its leader's thread: the messages, and the handle that sends them.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 use livestore_traits::{
     Attach, Attached, EventlogError, EventlogReader, LeaderItem, LostLeadership, SessionId, SessionSnapshot,
@@ -48,6 +48,14 @@ pub(crate) struct LeaderHandle {
     pub(super) failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
 }
 
+/// Reaches a leader without keeping it.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakLeaderHandle {
+    inbox: Weak<Inbox>,
+    status: watch::Receiver<LeaderStatus>,
+    failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
+}
+
 /// Ends the leader when it is dropped. Tasks of the leader's own send to it too, so a closed channel cannot tell it.
 #[derive(Debug)]
 pub(crate) struct Inbox(pub(super) mpsc::Sender<LeaderMessage>);
@@ -80,6 +88,14 @@ impl LeaderHandle {
         Err(LeaderGone)
     }
 
+    pub(crate) fn downgrade(&self) -> WeakLeaderHandle {
+        WeakLeaderHandle {
+            inbox: Arc::downgrade(&self.inbox),
+            status: self.status.clone(),
+            failure: self.failure.clone(),
+        }
+    }
+
     pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
         self.status.clone()
     }
@@ -89,6 +105,14 @@ impl LeaderHandle {
         let mut failure = self.failure.clone();
         // An error means that it ended without one.
         failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())
+    }
+}
+
+impl WeakLeaderHandle {
+    /// The handle; `None` if the leader was told to end.
+    pub(crate) fn upgrade(&self) -> Option<LeaderHandle> {
+        let inbox = self.inbox.upgrade()?;
+        Some(LeaderHandle { inbox, status: self.status.clone(), failure: self.failure.clone() })
     }
 }
 

@@ -11,7 +11,6 @@ use livestore_traits::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 use super::campaign::{Campaign, Campaigning, Close, LOOK_AGAIN_MS, Role, SeekError};
 use super::clock;
@@ -41,7 +40,7 @@ pub(crate) enum BeginError {
 }
 
 impl Member {
-    /// Finds a leader or becomes one, within `limit`, and goes on doing so.
+    /// Finds a leader within `limit`, or becomes one, and goes on doing so.
     pub(crate) async fn begin(
         settings: LeaderSettings,
         ways: Campaigning,
@@ -50,10 +49,8 @@ impl Member {
         let (states, election, rendezvous) =
             (settings.states.clone(), ways.election.clone(), ways.rendezvous.clone());
         let mut campaign = Campaign { settings, ways, board: None };
-        let part = match timeout(limit, campaign.seek()).await {
-            Ok(found) => found.map_err(BeginError::Seek)?,
-            Err(_) => return Err(BeginError::NoLeader),
-        };
+        let found = campaign.seek(limit).await.map_err(BeginError::Seek)?;
+        let part = found.ok_or(BeginError::NoLeader)?;
         let board = campaign.board.as_ref().expect("a part that was found has told its status");
         let status = board.subscribe();
         let (role_sender, roles) = watch::channel(Role::of(&part));
@@ -66,13 +63,12 @@ impl Member {
         self.status.clone()
     }
 
-    pub(crate) fn role(&self) -> Role {
-        self.roles.borrow().clone()
+    pub(crate) fn roles(&self) -> watch::Receiver<Role> {
+        self.roles.clone()
     }
 
-    /// Who leads according to the election, in words.
-    pub(crate) fn led_by(&self) -> Option<String> {
-        self.election.as_ref().and_then(|election| election.led_by().ok().flatten())
+    pub(crate) fn election(&self) -> Option<Arc<dyn LeaderElection>> {
+        self.election.clone()
     }
 
     /// An empty state for a session.
@@ -108,8 +104,10 @@ impl Member {
 
     /// A reader of the log, which only the process that leads has open.
     pub(crate) async fn reader(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
-        match self.role() {
+        let role = self.roles.borrow().clone();
+        match role {
             Role::Leading(handle) => {
+                let handle = handle.upgrade().ok_or(EventlogError::Closed)?;
                 handle.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
             }
             Role::Over(_) => Err(EventlogError::Closed),
@@ -125,7 +123,7 @@ impl Member {
         let mut roles = self.roles.clone();
         let role = roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
         match (role, &self.rendezvous) {
-            (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle))),
+            (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle.upgrade().ok_or_else(over)?))),
             (Role::Following { .. }, Some(rendezvous)) => Ok(rendezvous.connect()),
             _ => Err(over()),
         }
