@@ -135,7 +135,7 @@ impl App {
     pub(crate) async fn lost(&self) -> Failure {
         match self.store.watch_presence().unreachable(SILENCE_LIMIT).await {
             Presence::Silent { led_by } | Presence::Absent { led_by } => {
-                Failure::no_answer(led_by.as_deref())
+                Failure::no_answer(led_by.as_deref(), ", and see with `list` what is saved")
             }
             _ => {
                 self.store.stopped().await;

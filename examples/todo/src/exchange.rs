@@ -76,6 +76,10 @@ fn server(app: &App) -> String {
 
 pub(crate) async fn status(app: &App) -> Result<(), Failure> {
     let mut statuses = app.store.watch_status();
+    // A leader in another process tells of new sessions a moment after it has them.
+    let is_listed = statuses
+        .wait_for(|status| status.sessions.iter().any(|session| session.session_id == *app.store.id()));
+    let _ = timeout(app.wait, is_listed).await;
     if leader::has_server(&statuses.current()) {
         let is_answered = statuses.wait_for(|status| {
             is_unreachable(status)
