@@ -160,7 +160,13 @@ fn passing(error: LinkError) -> LinkError {
 #[async_trait]
 impl LeaderLink for RelayLink {
     async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError> {
-        self.0.link().await?.attach(attach).await.map_err(passing)
+        loop {
+            match self.0.link().await?.attach(attach.clone()).await {
+                // The next leader is a matter of milliseconds, for which a session's pauses are too long.
+                Err(LinkError::Gone) => clock::pause(LOOK_AGAIN_MS).await,
+                attached => return attached.map_err(passing),
+            }
+        }
     }
 
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {

@@ -5,5 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod app;
+mod handover;
 mod killed;
+mod misuse;
+mod names;
 mod worker;
