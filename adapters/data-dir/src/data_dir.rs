@@ -12,8 +12,8 @@ use livestore_transport_local::{LocalConfig, LocalRendezvous};
 
 use crate::session_lock::{self, SessionError};
 
-/// How long starting waits for a leader that does not answer, unless the builder is told otherwise. Replaying a long log
-/// counts, so it is not short.
+/// How long starting waits for a leader in another process that does not answer, unless the builder is told otherwise. It
+/// may be replaying a long log, so this is not short.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The directory of one client and store.

@@ -7,18 +7,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use livestore_connect::{Connect, Roots, SyncPayload};
+use livestore_data_dir::DataDir;
 use livestore_engine::processor::Diverged;
-use livestore_engine::{Store, StoreConfig};
+use livestore_engine::{Presence, Store, StoreConfig};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_materializer_sqlite::{SqliteView, rusqlite};
 use livestore_traits::{BackendId, EventlogReader as _, StoreId, SyncBackend};
 
-use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::schema::{self, Todo};
 
 /// How long the end may take; all there is to do by then is one write to the disk.
 const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// How long another program on the data directory, which leads, may give no answer when this one starts.
+const START_LIMIT: Duration = Duration::from_secs(5);
+
+/// … and later on, beside the seconds after which that is noticed.
+const SILENCE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Which list it is, and where.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,40 +66,38 @@ pub(crate) struct App {
 impl App {
     pub(crate) async fn open(settings: Settings) -> Result<Self, Failure> {
         let Settings { data_dir, server, payload, ca, store, wait } = settings;
-        let data_dir = DataDir::new(&data_dir, &store);
+        let data_dir = DataDir::new(&data_dir, store.clone());
         let schema = schema::schema().map_err(|error| Failure::new(error.to_string()))?;
         let backend = Arc::new(OnceLock::new());
-        // The files are opened once this process leads: until then they belong to another one.
-        let mut builder = Store::builder(store.clone())
-            .config(config())
-            .election(data_dir.clone())
-            .open_eventlog({
-                let (path, backend) = (data_dir.eventlog(), Arc::clone(&backend));
-                move || {
-                    let log = RedbEventlog::open(&path)?;
-                    // Read before syncing begins. The cell is new, so there is nothing in it yet.
-                    let _ = backend.set(log.heads()?.upstream.backend_id);
-                    Ok(log)
-                }
-            })
-            .open_materializer({
-                let data_dir = data_dir.clone();
-                move || data_dir.open_state(schema.clone())
-            });
+        let mut builder = data_dir.store(schema).config(config()).open_eventlog({
+            let (path, backend) = (data_dir.eventlog(), Arc::clone(&backend));
+            move || {
+                let log = RedbEventlog::open(&path)?;
+                // Read before syncing begins. It stays as it was when this program began to lead for the first time.
+                let _ = backend.set(log.heads()?.upstream.backend_id);
+                Ok(log)
+            }
+        });
         // An empty variable is how a shell takes one back for one command.
         let server = server.filter(|url| !url.is_empty());
         if let Some(url) = &server {
             builder = builder.upstream(connect(url, store, payload, ca.as_deref())?);
         }
         let store = builder.start().await.map_err(|error| Failure::start(&error, &data_dir))?;
-        let backend = backend.get().cloned().flatten();
+        // If another program leads, this one has not opened the log.
+        let backend = backend.get().cloned().unwrap_or_else(|| store.watch_status().current().backend_id);
         Ok(Self { store, data_dir, server, wait, backend })
     }
 
     /// Waits until all is durable, and frees the data directory.
     pub(crate) async fn close(&self) -> Result<(), Failure> {
         self.tell_if_replaced();
-        Ok(self.store.shutdown(SHUTDOWN).await?)
+        let limit = match self.store.presence() {
+            // It may be stopped for hours, and what is pending is no more durable by then.
+            Presence::Silent { .. } => Duration::ZERO,
+            _ => SHUTDOWN,
+        };
+        Ok(self.store.shutdown(limit).await?)
     }
 
     fn tell_if_replaced(&self) {
@@ -126,11 +130,18 @@ impl App {
         Failure::state(error, &self.data_dir.state())
     }
 
-    /// Resolves if the store ends by itself, and says why.
-    pub(crate) async fn stopped(&self) -> Failure {
-        // No status meets this, so it is the end that is waited for.
-        self.store.watch_status().wait_for(|_| false).await;
-        self.ended()
+    /// Resolves if nothing can become durable any more, and says why: the store ended by itself, or another program leads
+    /// and does not answer.
+    pub(crate) async fn lost(&self) -> Failure {
+        match self.store.watch_presence().unreachable(SILENCE_LIMIT).await {
+            Presence::Silent { led_by } | Presence::Absent { led_by } => {
+                Failure::no_answer(led_by.as_deref(), ", and see with `list` what is saved")
+            }
+            _ => {
+                self.store.stopped().await;
+                self.ended()
+            }
+        }
     }
 
     /// Why the store ended by itself.
@@ -142,9 +153,10 @@ impl App {
     }
 }
 
-/// A server that lost its data gets it back from the first client that comes, rather than taking it from all of them.
 fn config() -> StoreConfig {
     let mut config = StoreConfig::default();
+    config.leader_limit = Some(START_LIMIT);
+    // A server that lost its data gets it back from the first client that comes, rather than taking it from all of them.
     config.leader.diverged = Diverged::Reseed;
     config
 }

@@ -5,11 +5,10 @@ use std::io;
 use std::panic;
 use std::path::Path;
 
+use livestore_data_dir::DataDir;
 use livestore_engine::{StartError, runtime::RecoveryError};
 use livestore_materializer_sqlite::rusqlite;
-use livestore_traits::{EventlogError, LeaderError, MaterializeError};
-
-use crate::data_dir::DataDir;
+use livestore_traits::{EventlogError, LeaderError, LinkError, MaterializeError};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -49,6 +48,12 @@ impl Failure {
     pub(crate) fn start(error: &StartError, data_dir: &DataDir) -> Self {
         let advice = match error {
             StartError::Election(LeaderError::Storage(source)) => return Self::of(&**source),
+            StartError::NoLeader { led_by } => return Self::no_answer(led_by.as_deref(), ""),
+            StartError::Leader(LinkError::Incompatible(why)) => {
+                return Self::new(format!(
+                    "this program does not fit one that uses the data directory: {why}"
+                ));
+            }
             StartError::Recovery(RecoveryError::Eventlog(EventlogError::Corrupt(_))) => {
                 "; it holds this client's items, so put a copy of it back, or move the data directory away and sync again"
             }
@@ -61,6 +66,14 @@ impl Failure {
             _ => "",
         };
         Self::new(format!("{}{advice}", with_sources(error)))
+    }
+
+    /// Another program leads and does not answer.
+    pub(crate) fn no_answer(led_by: Option<&str>, advice: &str) -> Self {
+        let leader = led_by.unwrap_or("another program");
+        Self::new(format!(
+            "{leader} leads on this data directory and does not answer: it may be stopped; let it go on, or end it{advice}"
+        ))
     }
 
     /// Something failed that reads or writes the state. The layers that notice damage do not know which file it is.

@@ -3,20 +3,22 @@
 //! ```text
 //! main      the command line
 //! commands  what each command does
+//! exchange  those that are about the server, and what becomes of a change there
 //! watch     the one that runs on
 //! app       puts the store together from its parts, and takes it apart at the end
-//! data_dir  the files, and who uses them
 //! events    what can happen
 //! schema    what it does to the tables, and the queries
 //! output    how it looks
+//! leader    which of the programs on a data directory leads, in words
 //! failure   what went wrong, in one sentence
 //! ```
 
 mod app;
 mod commands;
-mod data_dir;
 mod events;
+mod exchange;
 mod failure;
+mod leader;
 mod output;
 mod schema;
 mod watch;
@@ -103,9 +105,9 @@ async fn run(Args { mut settings, command }: Args) -> Result<(), Failure> {
         Command::Edit { id, text } => commands::edit(&app, id, text).await,
         Command::Rm { id } => commands::remove(&app, id).await,
         Command::Watch => watch::watch(&app).await,
-        Command::Sync { timeout } => commands::sync(&app, *timeout).await,
-        Command::Status => commands::status(&app).await,
+        Command::Sync { timeout } => exchange::sync(&app, *timeout).await,
+        Command::Status => exchange::status(&app).await,
     };
-    // Also after a failure: what is committed becomes durable, and the data directory is free again.
+    // Also after a failure: what is committed becomes durable, and another program on the data directory leads at once.
     outcome.and(app.close().await)
 }

@@ -2,11 +2,13 @@
 
 use std::pin::pin;
 
+use livestore_engine::Presence;
 use livestore_engine::processor::LeaderStatus;
 use livestore_traits::ConnectionStatus;
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::leader;
 use crate::output;
 use crate::schema::TODOS;
 
@@ -15,17 +17,15 @@ pub(crate) async fn watch(app: &App) -> Result<(), Failure> {
     let mut interrupted = pin!(interrupted()?);
     // Subscribed before the first look: what changes in between is seen twice rather than missed.
     let mut changes = app.store.changes();
-    let mut statuses = app.store.watch_status();
+    let (mut statuses, mut presences) = (app.store.watch_status(), app.store.watch_presence());
     let mut shown = app.todos()?;
     let mut status = statuses.current();
     output::list(&shown)?;
-    match &app.server {
-        Some(server) => output::line(format_args!("-- following {server}; Ctrl-C ends it"))?,
-        None => output::line("-- offline: without --server nothing changes here; Ctrl-C ends it")?,
-    }
+    output::line(format_args!("-- {}; Ctrl-C ends it", following(app, &status)))?;
     if status.connection == ConnectionStatus::Connected || status.last_error.is_some() {
         output::line(format_args!("-- {}", output::connection(&status)))?;
     }
+    let mut led = leadership(app, presences.current());
     loop {
         tokio::select! {
             changed = changes.next() => {
@@ -40,8 +40,41 @@ pub(crate) async fn watch(app: &App) -> Result<(), Failure> {
                 show_status_change(&status, &now)?;
                 status = now;
             }
+            changed = presences.changed() => {
+                let now = changed.ok_or_else(|| app.ended())?;
+                let now = leadership(app, now);
+                if let Some(leadership) = now.filter(|now| led.as_ref() != Some(now)) {
+                    output::line(format_args!("-- {leadership}"))?;
+                    led = Some(leadership);
+                }
+            }
             () = &mut interrupted => return Ok(()),
         }
+    }
+}
+
+/// What the list changes by.
+fn following(app: &App, status: &LeaderStatus) -> String {
+    match (leader::elsewhere(app), &app.server) {
+        (None, Some(server)) => format!("following {server}"),
+        (None, None) => "offline: only other programs on this data directory change the list".to_owned(),
+        (Some(leader), Some(server)) if !leader::has_server(status) => {
+            format!("following {leader}, which has no server; {server} is used when this program leads")
+        }
+        (Some(leader), _) => format!("following {leader}"),
+    }
+}
+
+/// Who leads, if that is worth a line: leaders come and go within milliseconds, and a moment without one is not.
+fn leadership(app: &App, presence: Presence) -> Option<String> {
+    match presence {
+        Presence::Here => Some("this program leads now".to_owned()),
+        Presence::Elsewhere => Some(format!("{} leads", app.store.watch_status().current().label)),
+        Presence::Silent { led_by } => {
+            let leader = led_by.as_deref().unwrap_or("the program that leads");
+            Some(format!("{leader} does not answer: it may be stopped"))
+        }
+        _ => None,
     }
 }
 
@@ -54,7 +87,7 @@ fn show_status_change(before: &LeaderStatus, now: &LeaderStatus) -> Result<(), F
     if connection != output::connection(before) && !is_old_error {
         output::line(format_args!("-- {connection}"))?;
     }
-    if now.rebases > before.rebases {
+    if now.generation > before.generation {
         output::line(format_args!("-- own changes rebased onto {}", now.upstream_head.global))?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use livestore_traits::{
@@ -15,6 +16,7 @@ use livestore_traits::{
     OpenRendezvous, Rendezvous,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::clock;
 use super::core::LeaderFailure;
@@ -65,6 +67,14 @@ pub(crate) enum SeekError {
     Link(LinkError),
 }
 
+/// Who leads, or is to.
+enum Found {
+    /// This process, from now on.
+    Elected(Option<Arc<dyn Leadership>>),
+    /// Another one.
+    Led(BoxStream<'static, LeaderReport>),
+}
+
 /// What a process does once it has found its part.
 pub(super) enum Part {
     Leading {
@@ -93,40 +103,57 @@ impl Campaign {
         Self { settings, ways, board: None, starting: None }
     }
 
-    /// Looks for a leader until there is one, be it this process.
+    /// Looks for a leader until there is one, be it this process; `None` if another one does not answer within `limit`.
+    /// What this process takes to begin is not limited: it gets on with that.
     ///
     /// # Cancel safety
     /// Cancel safe: what was started ends by itself.
-    pub(super) async fn seek(&mut self) -> Result<Part, SeekError> {
+    pub(super) async fn seek(&mut self, limit: Duration) -> Result<Option<Part>, SeekError> {
         loop {
-            if let Some(part) = self.look().await? {
-                return Ok(part);
+            let Ok(found) = timeout(limit, self.find()).await else { return Ok(None) };
+            let leadership = match found? {
+                Found::Elected(leadership) => leadership,
+                Found::Led(reports) => return Ok(Some(Part::Following(reports))),
+            };
+            let is_elected = leadership.is_some();
+            match self.lead(leadership).await {
+                // It was lost before it was used, and somebody leads already.
+                Err(SeekError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. })))
+                    if is_elected =>
+                {
+                    clock::pause(LOOK_AGAIN_MS).await;
+                }
+                part => return part.map(Some),
+            }
+        }
+    }
+
+    async fn find(&mut self) -> Result<Found, SeekError> {
+        loop {
+            if let Some(found) = self.look().await? {
+                return Ok(found);
             }
             clock::pause(LOOK_AGAIN_MS).await;
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Part>, SeekError> {
+    async fn look(&mut self) -> Result<Option<Found>, SeekError> {
         let Some(election) = &self.ways.election else {
-            return self.lead(None).await.map(Some);
+            return Ok(Some(Found::Elected(None)));
         };
         let elected = match &self.ways.rendezvous {
             Some(_) => election.try_acquire().await?,
             None => Some(election.acquire().await?),
         };
         if let Some(leadership) = elected {
-            return match self.lead(Some(leadership.into())).await {
-                // It was lost before it was used, and somebody leads already.
-                Err(SeekError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. }))) => Ok(None),
-                part => part.map(Some),
-            };
+            return Ok(Some(Found::Elected(Some(leadership.into()))));
         }
         let Some(rendezvous) = &self.ways.rendezvous else { return Ok(None) };
         match rendezvous.connect().reports().await {
             Ok(mut reports) => match reports.next().await {
                 Some(LeaderReport::Status(status)) => {
                     self.post(*status);
-                    Ok(Some(Part::Following(reports)))
+                    Ok(Some(Found::Led(reports)))
                 }
                 Some(LeaderReport::Silent) | None => Ok(None),
             },
@@ -231,8 +258,9 @@ impl Campaign {
     /// As [`Self::seek`], but a leader that does not fit is waited out: what is pending here must not be lost for it.
     async fn seek_on(&mut self) -> Result<Part, Arc<LeaderFailure>> {
         loop {
-            match self.seek().await {
-                Ok(part) => return Ok(part),
+            match self.seek(Duration::MAX).await {
+                Ok(Some(part)) => return Ok(part),
+                Ok(None) => {}
                 Err(SeekError::Election(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Recovery(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Link(error)) => {
@@ -250,6 +278,15 @@ impl Role {
         match part {
             Part::Leading { handle, .. } => Self::Leading(handle.clone()),
             Part::Following(_) => Self::Following { is_silent: false },
+        }
+    }
+
+    /// Whether there is a leader that answers.
+    pub(crate) const fn is_reachable(&self) -> bool {
+        match self {
+            Self::Leading(_) => true,
+            Self::Following { is_silent } => !*is_silent,
+            Self::Seeking | Self::Over(_) => false,
         }
     }
 

@@ -11,7 +11,6 @@ use livestore_traits::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 use super::campaign::{Campaign, Campaigning, Close, LOOK_AGAIN_MS, Role, SeekError};
 use super::clock;
@@ -41,7 +40,7 @@ pub(crate) enum BeginError {
 }
 
 impl Member {
-    /// Finds a leader or becomes one, within `limit`, and goes on doing so.
+    /// Finds a leader within `limit`, or becomes one, and goes on doing so.
     pub(crate) async fn begin(
         settings: LeaderSettings,
         ways: Campaigning,
@@ -50,10 +49,8 @@ impl Member {
         let (states, election, rendezvous) =
             (settings.states.clone(), ways.election.clone(), ways.rendezvous.clone());
         let mut campaign = Campaign::new(settings, ways);
-        let part = match timeout(limit, campaign.seek()).await {
-            Ok(found) => found.map_err(BeginError::Seek)?,
-            Err(_) => return Err(BeginError::NoLeader),
-        };
+        let found = campaign.seek(limit).await.map_err(BeginError::Seek)?;
+        let part = found.ok_or(BeginError::NoLeader)?;
         let board = campaign.board.as_ref().expect("a part that was found has told its status");
         let status = board.subscribe();
         let (role_sender, roles) = watch::channel(Role::of(&part));
@@ -66,13 +63,12 @@ impl Member {
         self.status.clone()
     }
 
-    pub(crate) fn role(&self) -> Role {
-        self.roles.borrow().clone()
+    pub(crate) fn roles(&self) -> watch::Receiver<Role> {
+        self.roles.clone()
     }
 
-    /// Who leads according to the election, in words.
-    pub(crate) fn led_by(&self) -> Option<String> {
-        self.election.as_ref().and_then(|election| election.led_by().ok().flatten())
+    pub(crate) fn election(&self) -> Option<Arc<dyn LeaderElection>> {
+        self.election.clone()
     }
 
     /// An empty state for a session.
@@ -108,7 +104,8 @@ impl Member {
 
     /// A reader of the log, which only the process that leads has open.
     pub(crate) async fn reader(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
-        match self.role() {
+        let role = self.roles.borrow().clone();
+        match role {
             Role::Leading(handle) => {
                 handle.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
             }
@@ -162,7 +159,13 @@ fn passing(error: LinkError) -> LinkError {
 #[async_trait]
 impl LeaderLink for RelayLink {
     async fn attach(&self, attach: Attach) -> Result<Attachment, LinkError> {
-        self.0.link().await?.attach(attach).await.map_err(passing)
+        loop {
+            match self.0.link().await?.attach(attach.clone()).await {
+                // The next leader is a matter of milliseconds, for which a session's pauses are too long.
+                Err(LinkError::Gone) => clock::pause(LOOK_AGAIN_MS).await,
+                attached => return attached.map_err(passing),
+            }
+        }
     }
 
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {

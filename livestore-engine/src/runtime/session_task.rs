@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::Fuse;
 use livestore_traits::{BoxStream, LeaderItem, LeaderLink, LinkError, SessionId};
 use tokio::task::JoinHandle;
 
@@ -33,7 +34,8 @@ struct SessionTask {
     link: Arc<dyn LeaderLink>,
     /// Called after anything may have changed, without the lock.
     changed: Arc<dyn Fn() + Send + Sync>,
-    items: Option<BoxStream<'static, LeaderItem>>,
+    /// Fused: its end may be met behind items, and is met again after them.
+    items: Option<Fuse<BoxStream<'static, LeaderItem>>>,
 }
 
 impl SessionTask {
@@ -78,7 +80,7 @@ impl SessionTask {
         self.items = None;
         match self.link.attach(attach).await {
             Ok(attachment) => {
-                self.items = Some(attachment.items);
+                self.items = Some(attachment.items.fuse());
                 self.with(|cell| cell.attached(attachment.attached, attachment.sender));
             }
             Err(error) => self.lost(&error),

@@ -12,6 +12,7 @@ use livestore_traits::{
 use super::handle::Store;
 use super::session::SessionOptions;
 use super::sources::{OneState, OpenedStates};
+use super::status::{Presence, PresenceWatch};
 use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
 use crate::runtime::{
     BeginError, Campaigning, LeaderFailure, LeaderSettings, Member, OnReplay, OpenLog, RecoveryError,
@@ -29,7 +30,8 @@ pub struct StoreConfig {
     pub leader: LeaderConfig,
     /// Those of each session.
     pub session: SessionConfig,
-    /// How long starting waits for a leader; without limit if it is `None`. Building the state from the log counts.
+    /// How long starting waits for a leader in another process that does not answer, for example because it builds its
+    /// state from the log; without limit if it is `None`. What this process itself takes to lead is not limited.
     pub leader_limit: Option<Duration>,
 }
 
@@ -245,17 +247,32 @@ impl StoreBuilder {
             BeginError::Seek(SeekError::Election(error)) => StartError::Election(error),
             BeginError::Seek(SeekError::Recovery(error)) => StartError::Recovery(error),
             BeginError::Seek(SeekError::Link(error)) => StartError::Leader(error),
-            BeginError::NoLeader => StartError::NoLeader {
-                led_by: election.and_then(|election| election.led_by().ok().flatten()),
-            },
+            BeginError::NoLeader => StartError::NoLeader { led_by: led_by(election.as_deref()) },
         })?;
         let session = SessionConfig { label, ..self.config.session };
-        let store = Store::with_member(self.store_id, member, session, self.session).await?;
+        let mut presence = PresenceWatch::of(&member);
+        // Why it is over is told by who opens the session.
+        let unreachable = async {
+            match presence.unreachable(limit).await {
+                Presence::Over => std::future::pending().await,
+                presence => presence,
+            }
+        };
+        let store = tokio::select! {
+            biased;
+            opened = Store::with_member(self.store_id, member, session, self.session) => opened?,
+            _ = unreachable => return Err(StartError::NoLeader { led_by: led_by(election.as_deref()) }),
+        };
         if let InitialSync::Wait { limit, on_progress } = self.initial_sync {
             wait_for_sync(&store, limit, on_progress.as_deref()).await;
         }
         Ok(store)
     }
+}
+
+/// Who leads, as the election knows.
+fn led_by(election: Option<&dyn LeaderElection>) -> Option<String> {
+    election.and_then(|election| election.led_by().ok().flatten())
 }
 
 async fn wait_for_sync(

@@ -9,9 +9,9 @@ use livestore_traits::{BoxStream, EventlogError, EventlogReader, LeaderLink, Lin
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
 use super::session::{Session, SessionOptions, WeakSession};
-use super::status::{Presence, StatusWatch, StoreStatus};
+use super::status::{Presence, PresenceWatch, StatusWatch, StoreStatus};
 use crate::processor::{LeaderStatus, SessionConfig, SessionProcessor, SyncActivity};
-use crate::runtime::{LeaderFailure, Member, RelayLink, Role, SessionCell, clock};
+use crate::runtime::{LeaderFailure, Member, RelayLink, SessionCell, clock};
 
 /// A client's store: its eventlog, its state, and sync with a backend.
 ///
@@ -176,14 +176,13 @@ impl Store {
     /// Where the leader is now.
     #[must_use]
     pub fn presence(&self) -> Presence {
-        let led_by = || self.inner.member.led_by();
-        match self.inner.member.role() {
-            Role::Leading(_) => Presence::Here,
-            Role::Following { is_silent: false } => Presence::Elsewhere,
-            Role::Following { is_silent: true } => Presence::Silent { led_by: led_by() },
-            Role::Seeking => Presence::Absent { led_by: led_by() },
-            Role::Over(_) => Presence::Over,
-        }
+        self.watch_presence().current()
+    }
+
+    /// Follows where the leader is.
+    #[must_use]
+    pub fn watch_presence(&self) -> PresenceWatch {
+        PresenceWatch::of(&self.inner.member)
     }
 
     /// Follows the leader's status.

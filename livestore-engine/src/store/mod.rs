@@ -15,4 +15,4 @@ pub use self::handle::{ShutdownError, Store};
 pub use self::history::{HistoryFilter, HistoryItem};
 pub use self::receipt::{NotConfirmed, Receipt};
 pub use self::session::{QueryError, Session, SessionEnded, SessionOptions};
-pub use self::status::{Presence, StatusWatch, StoreStatus};
+pub use self::status::{Presence, PresenceWatch, StatusWatch, StoreStatus};

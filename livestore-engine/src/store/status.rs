@@ -1,8 +1,14 @@
 //! The status of a store as a value that can be watched.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore_traits::LeaderElection;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::processor::{LeaderStatus, SessionStatus};
+use crate::runtime::{Member, Role};
 
 /// How a store and one of its sessions are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,5 +83,59 @@ impl StatusWatch {
     /// Cancel safe.
     pub async fn wait_for(&mut self, condition: impl FnMut(&LeaderStatus) -> bool) -> Option<LeaderStatus> {
         Some(self.leader.wait_for(condition).await.ok()?.clone())
+    }
+}
+
+/// Follows where the leader of a client is.
+#[derive(Clone, Debug)]
+pub struct PresenceWatch {
+    roles: watch::Receiver<Role>,
+    election: Option<Arc<dyn LeaderElection>>,
+}
+
+impl PresenceWatch {
+    pub(super) fn of(member: &Member) -> Self {
+        Self { roles: member.roles(), election: member.election() }
+    }
+
+    /// Where it is now.
+    #[must_use]
+    pub fn current(&mut self) -> Presence {
+        let role = self.roles.borrow_and_update().clone();
+        let led_by = || self.election.as_ref().and_then(|election| election.led_by().ok().flatten());
+        match role {
+            Role::Leading(_) => Presence::Here,
+            Role::Following { is_silent: false } => Presence::Elsewhere,
+            Role::Following { is_silent: true } => Presence::Silent { led_by: led_by() },
+            Role::Seeking => Presence::Absent { led_by: led_by() },
+            Role::Over(_) => Presence::Over,
+        }
+    }
+
+    /// Waits for a change; `None` when the store was closed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn changed(&mut self) -> Option<Presence> {
+        self.roles.changed().await.ok()?;
+        Some(self.current())
+    }
+
+    /// Waits until no leader could be reached for `limit` at a stretch, or there will be none any more. A leader that
+    /// says nothing is noticed after some seconds, from which `limit` counts.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn unreachable(&mut self, limit: Duration) -> Presence {
+        let is_over = |role: &Role| matches!(role, Role::Over(_));
+        while self.roles.wait_for(|role| !role.is_reachable()).await.is_ok_and(|role| !is_over(&role)) {
+            let answered = self.roles.wait_for(|role| role.is_reachable() || is_over(role));
+            match timeout(limit, answered).await.map(|role| role.is_ok()) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return self.current(),
+            }
+        }
+        Presence::Over
     }
 }

@@ -101,7 +101,7 @@ impl From<LocalError> for LinkError {
 }
 
 /// Whether a failure of a connection means that nobody is at its other end.
-fn is_gone(kind: ErrorKind) -> bool {
+pub(crate) fn is_gone(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::NotFound

@@ -133,6 +133,7 @@ mod tests {
     fn status() -> Box<LeaderStatus> {
         Box::new(LeaderStatus {
             label: "todo".into(),
+            revision: 7,
             term: Term(5),
             client_id: ClientId::new("c1").unwrap(),
             backend_id: Some(BackendId::new("b1").unwrap()),

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::net::{UnixListener, UnixSocket, UnixStream, unix};
 
 use crate::address::Place;
+#[cfg(unix)]
+use crate::error::is_gone;
 use crate::{LocalError, Medium};
 
 #[cfg(unix)]
@@ -86,9 +88,10 @@ impl Stream {
             Place::Unix(name) => {
                 let path = dir.join(name);
                 let connected = UnixStream::connect(&path).await;
-                // As a broken connection if nobody is there, which is `Gone`; with the path if it cannot be used.
+                // As a broken connection if nobody is there (any more: one who waits to be taken by a leader that closes is
+                // reset), which is `Gone`; with the path if it cannot be used.
                 let stream = connected.map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => LocalError::Broken(error),
+                    kind if is_gone(kind) => LocalError::Broken(error),
                     _ => LocalError::file("connect to", &path)(error),
                 })?;
                 Ok(Self::Unix(stream))

@@ -3,6 +3,10 @@
 
 mod crash;
 mod offline;
+#[cfg(unix)]
+mod sharing;
+#[cfg(unix)]
+mod stopped;
 mod support;
 mod syncing;
 #[cfg(unix)]

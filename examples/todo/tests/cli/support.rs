@@ -95,6 +95,14 @@ impl Client {
         });
         Running { child, lines }
     }
+
+    /// Starts `watch` and waits until it shows the list and follows it.
+    #[cfg(unix)]
+    pub(crate) fn watch(&self) -> Running {
+        let watching = self.start(&["watch"]);
+        watching.read_until("the hint", |line| line.ends_with("; Ctrl-C ends it"));
+        watching
+    }
 }
 
 /// A program that runs on; killed at the end if it still does.
@@ -114,6 +122,19 @@ impl Running {
                 Err(_) => panic!("{what} was not printed, but {seen:#?}"),
             }
         }
+    }
+
+    /// What others call it.
+    #[cfg(unix)]
+    pub(crate) fn name(&self) -> String {
+        format!("todo (process {})", self.child.id())
+    }
+
+    /// As `kill -9` does.
+    #[cfg(unix)]
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// The lines not read yet, up to the end of the program.

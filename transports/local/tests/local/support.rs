@@ -51,6 +51,7 @@ pub(crate) fn item(stream: u64) -> LeaderItem {
 pub(crate) fn status() -> LeaderStatus {
     LeaderStatus {
         label: "leader".into(),
+        revision: 7,
         term: Term(1),
         client_id: client_id(),
         backend_id: None,
