@@ -261,6 +261,7 @@ mod tests {
             (r#""\u0041""#, r#""A""#),
             ("[1,-0]", "[1.0,0]"),
             ("9007199254740993", "9007199254740992"),
+            ("10100000000000000000000000000000", "1.01e31"),
         ] {
             assert!(args(a).js_eq(&args(b)), "{a} and {b} should be equal");
         }
@@ -287,6 +288,15 @@ mod tests {
             "0.1",
         ] {
             assert!(args(text).check_js().is_ok(), "{text} was refused");
+        }
+    }
+
+    /// A parser that is a bit off reads another double than JavaScript does, and than was committed.
+    #[test]
+    fn every_double_is_read_as_it_was_written() {
+        for double in [1.01e31, 1e23, 0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, 5e-324, -123_456_789.123_456_7] {
+            let read: f64 = Args::from_value(&double).unwrap().to_value().unwrap();
+            assert_eq!(read.to_bits(), double.to_bits(), "{double}");
         }
     }
 

@@ -171,15 +171,19 @@ impl FromStr for SeqNum {
     type Err = ParseSeqError;
 
     fn from_str(text: &str) -> Result<Self, ParseSeqError> {
+        // Numbers of Rust may have a plus sign.
+        fn digits<T: FromStr>(text: &str) -> Option<T> {
+            if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+        }
         let parse = || -> Option<Self> {
             let rest = text.strip_prefix('e')?;
             let (place, generation) = match rest.split_once('r') {
-                Some((place, generation)) => (place, generation.parse().ok()?),
+                Some((place, generation)) => (place, digits(generation)?),
                 None => (rest, 0),
             };
             let (global, client) = match place.split_once('.') {
-                Some((global, client)) => (global.parse().ok()?, client.parse().ok()?),
-                None => (place.parse().ok()?, 0),
+                Some((global, client)) => (digits(global)?, digits(client)?),
+                None => (digits(place)?, 0),
             };
             Some(Self { global: GlobalSeq(global), client, generation: RebaseGeneration(generation) })
         };
@@ -207,7 +211,7 @@ mod tests {
         for text in ["e0", "e3", "e3.1", "e3r2", "e3.1r2", "e18446744073709551615.4294967295r9"] {
             assert_eq!(text.parse::<SeqNum>().unwrap().to_string(), text);
         }
-        for text in ["", "3", "e", "e3.", "e3r", "ex", "e-1", "e3.1.2"] {
+        for text in ["", "3", "e", "e3.", "e3r", "ex", "e-1", "e+1", "e3.1r+2", "e3.1.2"] {
             assert!(text.parse::<SeqNum>().is_err(), "{text} was taken for a number");
         }
     }

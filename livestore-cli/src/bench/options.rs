@@ -110,18 +110,22 @@ pub(super) enum Step {
 impl BenchArgs {
     pub(super) fn plan(self) -> Result<Plan, CommandError> {
         self.check()?;
-        let all = [Scenario::Push, Scenario::Pull, Scenario::FanOut];
-        let is_asked = |scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario);
-        let steps =
-            all.iter().filter(|scenario| is_asked(scenario)).flat_map(|scenario| self.steps(*scenario));
+        let target = Target::new(&self.url, self.dialect, self.payload.clone())?;
+        let scenarios = if self.scenarios.is_empty() {
+            let mut all = vec![Scenario::Push, Scenario::Pull, Scenario::FanOut];
+            all.retain(|scenario| *scenario != Scenario::FanOut || target.dialect().has_live_pull());
+            all
+        } else {
+            self.scenarios.clone()
+        };
         Ok(Plan {
             run: format!("bench-{}", nanoid::nanoid!(8, &nanoid::alphabet::SAFE[2..])),
             time: Duration::from_secs_f64(self.seconds),
             text_bytes: usize::try_from(self.event_bytes.0 - EVENT_OVERHEAD_BYTES).unwrap_or(usize::MAX),
             threads: self.threads.map_or_else(half_the_cores, |threads| threads.0),
             json: self.json,
-            steps: steps.collect(),
-            target: Target::new(&self.url, self.dialect, self.payload.clone())?,
+            steps: scenarios.into_iter().flat_map(|scenario| self.steps(scenario)).collect(),
+            target,
         })
     }
 
@@ -220,4 +224,48 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 
 fn parse_payload(text: &str) -> Result<SyncPayload, String> {
     SyncPayload::from_json(text).map_err(|error| crate::error::chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    fn plan(line: &str) -> Plan {
+        let words = ["bench"].into_iter().chain(line.split(' '));
+        Line::try_parse_from(words).unwrap().args.plan().unwrap()
+    }
+
+    #[test]
+    fn the_standard_set_is_everything_that_the_dialect_has() {
+        let count = |line: &str| {
+            let steps = plan(line).steps;
+            let pushes = steps.iter().filter(|step| matches!(step, Step::Push(_))).count();
+            let pulls = steps.iter().filter(|step| matches!(step, Step::Pull(_))).count();
+            (pushes, pulls, steps.len() - pushes - pulls)
+        };
+        assert_eq!(count("--url ws://a"), (15, 2, 2));
+        assert_eq!(count("--url livestore+http://a"), (15, 2, 0));
+        assert_eq!(count("--url ws://a fan-out pull --events 5"), (0, 1, 2));
+    }
+
+    #[test]
+    fn clients_are_spread_over_stores() {
+        let steps = plan("--url ws://a push --clients 1,8 --stores 1,2 --batch 5").steps;
+        let loads: Vec<_> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Push(load) => Some((load.clients, load.stores, load.batch)),
+                Step::Pull(_) | Step::FanOut(_) => None,
+            })
+            .collect();
+        assert_eq!(loads, [(1, 1, 5), (8, 1, 5), (8, 2, 5)]);
+    }
 }

@@ -37,6 +37,11 @@ impl Dialect {
         }
     }
 
+    /// Whether a store can be followed.
+    pub(super) const fn has_live_pull(self) -> bool {
+        !matches!(self, Self::LivestoreHttp)
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Livestore => "livestore",

@@ -36,6 +36,7 @@ macro_rules! backend {
             [
                 pushed_events_come_back_as_they_were,
                 args_come_back_byte_by_byte,
+                a_push_without_a_backend_id_is_acknowledged_with_it,
                 a_batch_follows_another,
                 a_stale_parent_is_told_the_head_and_what_is_missing,
                 a_parent_beyond_the_head_is_told_the_head,

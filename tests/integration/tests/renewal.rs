@@ -1,5 +1,7 @@
 //! A client whose token has expired goes on by itself once the token is renewed: no new store, no restart, no call.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};

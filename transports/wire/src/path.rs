@@ -162,7 +162,9 @@ fn parse_wait(text: &str) -> Option<Duration> {
     if let Some(millis) = text.strip_suffix("ms") {
         return millis.parse().ok().map(Duration::from_millis);
     }
-    text.strip_suffix('s').unwrap_or(text).parse().ok().map(Duration::from_secs)
+    let seconds: u64 = text.strip_suffix('s').unwrap_or(text).parse().ok()?;
+    // More than this cannot be written in milliseconds, as clients do.
+    seconds.checked_mul(1000).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -212,7 +214,7 @@ mod tests {
         for (text, wait) in [("20s", 20_000), ("500ms", 500), ("3", 3000), ("0", 0)] {
             assert_eq!(parse_wait(text), Some(Duration::from_millis(wait)), "{text}");
         }
-        for text in ["", "s", "-1s", "1m", "1.5s"] {
+        for text in ["", "s", "-1s", "1m", "1.5s", "900719925474099393s"] {
             assert_eq!(parse_wait(text), None, "{text}");
         }
     }

@@ -52,6 +52,19 @@ pub async fn args_come_back_byte_by_byte<F: BackendFixture>(fixture: &F) {
     assert_eq!(read, texts);
 }
 
+/// A client that does not know the backend's id yet pushes all the same, and learns it, however long the log is.
+///
+/// Verifies: `Push::backend_id` is `None` before the first pull; `PushAck::backend_id`.
+pub async fn a_push_without_a_backend_id_is_acknowledged_with_it<F: BackendFixture>(fixture: &F) {
+    let (_store, client) = Client::of_new_store(fixture).await;
+    for batch in 0..5 {
+        let parent = GlobalSeq(batch * 60);
+        let push = Push::new(None, parent, None, client.events(parent, 60));
+        let ack = client.backend.push(push).await.unwrap();
+        assert_eq!((ack.cursor.after, ack.backend_id), (GlobalSeq(parent.0 + 60), client.backend_id.clone()));
+    }
+}
+
 /// A batch that follows the head is accepted, and the acknowledgement's cursor goes on behind it.
 ///
 /// Verifies: admission at the head.

@@ -74,7 +74,7 @@ impl RpcError {
 
 /// A failure as JavaScript describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, from = "Value")]
 pub enum Defect {
     /// In words.
     Text(String),
@@ -87,6 +87,19 @@ pub enum Defect {
     },
     /// Something else that was thrown.
     Other(Value),
+}
+
+impl From<Value> for Defect {
+    /// As JavaScript reads it: of a repeated key the last one counts, whatever else there is does not.
+    fn from(value: Value) -> Self {
+        match (&value, value.get("name"), value.get("message")) {
+            (Value::String(text), ..) => Self::Text(text.clone()),
+            (_, Some(Value::String(name)), Some(Value::String(message))) => {
+                Self::Error { name: name.clone(), message: message.clone() }
+            }
+            _ => Self::Other(value),
+        }
+    }
 }
 
 impl Exit {

@@ -1,0 +1,60 @@
+// The store, and how far it is in sync.
+
+import { makePersistedAdapter } from '@livestore/adapter-web'
+import LiveStoreSharedWorker from '@livestore/adapter-web/shared-worker?sharedworker'
+import { createStorePromise, makeShutdownDeferred, StoreInternalsSymbol } from '@livestore/livestore'
+import { Effect, Schedule, Stream } from 'effect'
+
+import LiveStoreWorker from './livestore.worker.ts?worker'
+import { schema } from './schema.ts'
+
+const shutdownDeferred = await Effect.runPromise(makeShutdownDeferred)
+
+/** The list that `?store=` names. */
+export const store = await createStorePromise({
+  schema,
+  storeId: new URLSearchParams(location.search).get('store') ?? 'todo',
+  adapter: makePersistedAdapter({
+    storage: { type: 'opfs' },
+    worker: LiveStoreWorker,
+    sharedWorker: LiveStoreSharedWorker,
+  }),
+  shutdownDeferred,
+  // They are a package of their own.
+  disableDevtools: true,
+})
+
+/** Resolves if the store ends by itself, with the reason if that was a failure. */
+export const ended = Effect.runPromiseExit(shutdownDeferred)
+
+export type SyncStatus = {
+  isConnected: boolean
+  /** Changes that are in this tab only, for a moment. */
+  unsaved: number
+  /** Changes that are saved, and not confirmed by the server yet. */
+  unsent: number
+}
+
+/** Calls `show` with what is now, and whenever that changes. */
+export function watchSync(show: (status: SyncStatus) => void): Promise<void> {
+  // LiveStore 0.4's public status counts what has not reached the worker, not what has not reached the server.
+  const worker = store[StoreInternalsSymbol].clientSession.leaderThread.syncState
+  return Stream.zipLatestAll(
+    ofEveryWorker(store.networkStatus.changes),
+    store.syncStatusStream(),
+    ofEveryWorker(worker.changes),
+  ).pipe(
+    Stream.map(([network, { pendingCount }, { pending }]) => ({
+      isConnected: network.isConnected,
+      unsaved: pendingCount,
+      unsent: pending.length,
+    })),
+    Stream.runForEach((status) => Effect.sync(() => show(status))),
+    Effect.runPromise,
+  )
+}
+
+/** What comes from the worker ends with the tab that has started it; another tab starts the next one. */
+function ofEveryWorker<A, E>(stream: Stream.Stream<A, E>): Stream.Stream<A, E> {
+  return Stream.repeat(stream, Schedule.spaced('100 millis'))
+}
