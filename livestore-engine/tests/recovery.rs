@@ -8,9 +8,8 @@ use livestore_engine::runtime::LeaderCore;
 use livestore_eventlog_memory::{MemoryEventlog, MemoryStorage};
 use livestore_materializer_memory::{MemoryMaterializer, MemorySchema};
 use livestore_traits::{
-    ArchiveInfo, Args, ClientId, ClientSecret, Event, EventName, EventSet, Eventlog,
-    EventlogError, EventlogReader, Heads, Identity, LogCommit, Position, ReadLimit, SeqNum, SessionId,
-    SessionRecord, Term,
+    ArchiveInfo, Args, ClientId, ClientSecret, Event, EventName, EventSet, Eventlog, EventlogError,
+    EventlogReader, Heads, Identity, LogCommit, Position, ReadLimit, SeqNum, SessionId, SessionRecord, Term,
 };
 
 /// A log on which an earlier leader commits once more, right after its heads were read.
@@ -92,7 +91,8 @@ fn what_the_earlier_leader_settles_last_is_taken_over() {
     let mut earlier = storage.open();
     let fresh = LogCommit::new(&earlier.heads().unwrap());
     let identity = Some(identity("first"));
-    let heads = earlier.commit(Term(1), LogCommit { append: vec![event("first")], identity, ..fresh }).unwrap();
+    let heads =
+        earlier.commit(Term(1), LogCommit { append: vec![event("first")], identity, ..fresh }).unwrap();
     let settles = LogCommit { settled: heads.local, ..LogCommit::new(&heads) };
     let status = begin(&storage, settles).status();
     assert_eq!((status.settled_head, status.local_head), (heads.local, heads.local));

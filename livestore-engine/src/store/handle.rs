@@ -4,9 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use livestore_traits::{
-    BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, StoreId,
-};
+use livestore_traits::{BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, StoreId};
 
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};

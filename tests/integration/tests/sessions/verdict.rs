@@ -65,7 +65,8 @@ fn check_order(log: &[Event], backend: &[SyncedEvent]) {
     let synced: Vec<&Event> = log.iter().filter(|event| event.num.is_synced()).collect();
     assert_eq!(synced.len(), backend.len(), "the log has what the backend has");
     for (ours, theirs) in synced.iter().zip(backend) {
-        let ours_is = (ours.num.global, &ours.name, &ours.args, &ours.client_id, &ours.session_id, ours.commit);
+        let ours_is =
+            (ours.num.global, &ours.name, &ours.args, &ours.client_id, &ours.session_id, ours.commit);
         let theirs_is =
             (theirs.seq, &theirs.name, &theirs.args, &theirs.client_id, &theirs.session_id, theirs.commit);
         assert_eq!(ours_is, theirs_is, "the log has what the backend has");
@@ -78,15 +79,18 @@ fn check_order(log: &[Event], backend: &[SyncedEvent]) {
 fn commits_of(log: &[Event]) -> BTreeMap<Identity, Vec<Event>> {
     let mut commits: BTreeMap<Identity, Vec<Event>> = BTreeMap::new();
     let mut last_of: BTreeMap<SessionId, u64> = BTreeMap::new();
-    let mut units = log.split_inclusive(|event| event.unit_end).peekable();
-    while let Some(unit) = units.next() {
+    for unit in log.split_inclusive(|event| event.unit_end) {
         if !unit[0].is_own {
             continue;
         }
         let n = unit[0].commit.unwrap().n;
         for (index, event) in (0..).zip(unit) {
             let commit = event.commit.unwrap();
-            assert_eq!((&event.session_id, commit.n, commit.index), (&unit[0].session_id, n, index), "{unit:?}");
+            assert_eq!(
+                (&event.session_id, commit.n, commit.index),
+                (&unit[0].session_id, n, index),
+                "{unit:?}"
+            );
         }
         let last = last_of.entry(unit[0].session_id.clone()).or_default();
         assert_eq!(n, *last + 1, "the commits of {} are in order", unit[0].session_id);
