@@ -20,8 +20,10 @@ pub struct MemoryRendezvous {
 #[derive(Clone, Debug, Default)]
 struct Place {
     /// Counts the openings.
-    opening: u64,
-    link: Option<Arc<dyn LeaderLink>>,
+    last: u64,
+    /// Those that are open; the last one counts. A leader that does not know yet that it was replaced may open late: its
+    /// successor is met again when it closes.
+    open: Vec<(u64, Arc<dyn LeaderLink>)>,
 }
 
 impl Default for MemoryRendezvous {
@@ -43,9 +45,9 @@ impl Rendezvous for MemoryRendezvous {
     async fn open(&self, link: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
         let mut opening = 0;
         self.place.send_modify(|place| {
-            place.opening += 1;
-            place.link = Some(link);
-            opening = place.opening;
+            place.last += 1;
+            opening = place.last;
+            place.open.push((opening, link));
         });
         Ok(Box::new(Open { opening, place: self.place.clone() }))
     }
@@ -65,13 +67,7 @@ impl OpenRendezvous for Open {}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.place.send_if_modified(|place| {
-            let is_open = place.opening == self.opening && place.link.is_some();
-            if is_open {
-                place.link = None;
-            }
-            is_open
-        });
+        self.place.send_modify(|place| place.open.retain(|(opening, _)| *opening != self.opening));
     }
 }
 
@@ -80,9 +76,8 @@ struct Connected(watch::Receiver<Place>);
 
 impl Connected {
     fn leader(&self) -> Result<(Arc<dyn LeaderLink>, Meeting), LinkError> {
-        let place = self.0.borrow().clone();
-        let link = place.link.ok_or(LinkError::Gone)?;
-        Ok((link, Meeting { opening: place.opening, place: self.0.clone() }))
+        let (opening, link) = self.0.borrow().open.last().cloned().ok_or(LinkError::Gone)?;
+        Ok((link, Meeting { opening, place: self.0.clone() }))
     }
 }
 
@@ -106,7 +101,7 @@ impl Meeting {
 }
 
 fn is_over(place: &Place, opening: u64) -> bool {
-    place.opening != opening || place.link.is_none()
+    place.open.last().is_none_or(|(last, _)| *last != opening)
 }
 
 #[async_trait]

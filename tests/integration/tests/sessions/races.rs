@@ -9,8 +9,9 @@ use livestore_backend_memory::MemoryBackend;
 use livestore_engine::processor::LeaderStatus;
 use livestore_engine::runtime::{LeaderFailure, RecoveryError};
 use livestore_engine::{NotConfirmed, Presence, ShutdownError, StartError, Store};
-use livestore_integration::{draft, line, read};
-use livestore_traits::{EventlogError, LeaderElection};
+use livestore_eventlog_memory::MemoryEventlog;
+use livestore_integration::{draft, line, read, schema};
+use livestore_traits::{EventlogError, LeaderElection, Rendezvous};
 use livestore_transport_memory::Network;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -208,6 +209,22 @@ async fn where_the_log_fails_for_everybody_everybody_says_so() {
     }
     let error = client.join(backend, None).await.unwrap_err();
     assert!(matches!(error, StartError::Recovery(RecoveryError::Eventlog(_))), "{error:?}");
+}
+
+/// A leader that was replaced may open its door after its successor did.
+#[tokio::test]
+async fn a_door_that_is_opened_late_hides_nobody_for_long() {
+    let (client, backend) = (Client::default(), MemoryBackend::new());
+    let leads = client.join(backend.clone(), None).await.unwrap();
+    let late = Store::builder("other".parse().unwrap())
+        .eventlog(MemoryEventlog::new())
+        .states(schema())
+        .start()
+        .await
+        .unwrap();
+    drop(client.rendezvous.open(late.link()).await.unwrap());
+    let follows = client.join(backend, None).await.unwrap();
+    assert_eq!((leads.presence(), follows.presence()), (Presence::Here, Presence::Elsewhere));
 }
 
 /// A process that leads again and again: nothing of its earlier parts stays.

@@ -79,8 +79,7 @@ fn check_order(log: &[Event], backend: &[SyncedEvent]) {
 fn commits_of(log: &[Event]) -> BTreeMap<Identity, Vec<Event>> {
     let mut commits: BTreeMap<Identity, Vec<Event>> = BTreeMap::new();
     let mut last_of: BTreeMap<SessionId, u64> = BTreeMap::new();
-    let mut units = log.split_inclusive(|event| event.unit_end).peekable();
-    while let Some(unit) = units.next() {
+    for unit in log.split_inclusive(|event| event.unit_end) {
         if !unit[0].is_own {
             continue;
         }
