@@ -44,7 +44,7 @@ async fn open(dir: &Path) -> Outcome<Store> {
     let schema = SqliteSchema::builder(EventSet::builder().event::<Noted>().build()?)
         .table("CREATE TABLE notes (bytes INTEGER NOT NULL)")
         .on::<Noted>(|state, note, _| {
-            state.execute("INSERT INTO notes VALUES (?1)", [note.text.len()])?;
+            state.execute("INSERT INTO notes VALUES (?1)", [i64::try_from(note.text.len())?])?;
             Ok(())
         })
         .build()?;

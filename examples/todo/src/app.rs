@@ -13,6 +13,7 @@ use livestore_engine::{Presence, Store, StoreConfig};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_materializer_sqlite::{SqliteView, rusqlite};
 use livestore_traits::{BackendId, EventlogReader as _, StoreId, SyncBackend};
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::schema::{self, Todo};
@@ -24,7 +25,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// … and later on, beside the seconds after which that is noticed.
-const SILENCE_LIMIT: Duration = Duration::from_secs(1);
+const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Which list it is, and where.
 #[derive(Clone, Debug, clap::Args)]
@@ -131,9 +132,14 @@ impl App {
     }
 
     /// Resolves if nothing can become durable any more, and says why: the store ended by itself, or another program leads
-    /// and does not answer.
+    /// and does not answer, or does not let this one in.
     pub(crate) async fn lost(&self) -> Failure {
-        match self.store.watch_presence().unreachable(SILENCE_LIMIT).await {
+        let mut presence = self.store.watch_presence();
+        let presence = tokio::select! {
+            presence = presence.unreachable(SILENCE_LIMIT) => presence,
+            () = self.shut_out() => return Failure::shut_out(&self.store.watch_status().current().label),
+        };
+        match presence {
             Presence::Silent { led_by } | Presence::Absent { led_by } => {
                 Failure::no_answer(led_by.as_deref(), ", and see with `list` what is saved")
             }
@@ -142,6 +148,18 @@ impl App {
                 self.ended()
             }
         }
+    }
+
+    /// Resolves when the session has not got to the leader for a while, as happens if that is of another version.
+    async fn shut_out(&self) {
+        while self.store.wait_for(|session| !session.attached).await.is_ok() {
+            let attached = self.store.wait_for(|session| session.attached);
+            if timeout(2 * START_LIMIT, attached).await.is_err() {
+                return;
+            }
+        }
+        // The session has ended with the store, which says why.
+        std::future::pending().await
     }
 
     /// Why the store ended by itself.

@@ -76,6 +76,14 @@ impl Failure {
         ))
     }
 
+    /// Another program leads and does not let this one in.
+    pub(crate) fn shut_out(leader: &str) -> Self {
+        Self::new(format!(
+            "this program cannot follow {leader}, which leads on this data directory now: it may be of another version; \
+             end it, and see with `list` what is saved"
+        ))
+    }
+
     /// Something failed that reads or writes the state. The layers that notice damage do not know which file it is.
     pub(crate) fn state(error: &(dyn Error + 'static), path: &Path) -> Self {
         let is_damage = |error: &(dyn Error + 'static)| {

@@ -9,4 +9,5 @@ mod handover;
 mod killed;
 mod misuse;
 mod names;
+mod stopped;
 mod worker;
