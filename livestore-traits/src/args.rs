@@ -294,7 +294,8 @@ mod tests {
     /// A parser that is a bit off reads another double than JavaScript does, and than was committed.
     #[test]
     fn every_double_is_read_as_it_was_written() {
-        for double in [1.01e31, 1e23, 0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, 5e-324, -123_456_789.123_456_7] {
+        for double in [1.01e31, 1e23, 0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, 5e-324, -123_456_789.123_456_7]
+        {
             let read: f64 = Args::from_value(&double).unwrap().to_value().unwrap();
             assert_eq!(read.to_bits(), double.to_bits(), "{double}");
         }

@@ -23,11 +23,14 @@ pub(crate) fn from_text_or_standard(text: &[u8]) -> Option<Vec<u8>> {
     GeneralPurpose::new(&alphabet, config).decode(text).ok()
 }
 
+/// The longest token that is taken from a server, in bytes: clients put it into the URL of their next pull.
+const MAX_TOKEN_BYTES: usize = 4096;
+
 /// A backend's token.
 pub(crate) mod token {
     use bytes::Bytes;
 
-    use super::{Deserialize, Deserializer, Serialize, Serializer, from_text, to_text};
+    use super::{Deserialize, Deserializer, MAX_TOKEN_BYTES, Serialize, Serializer, from_text, to_text};
 
     pub(crate) fn serialize<S: Serializer>(token: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -38,13 +41,18 @@ pub(crate) mod token {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        if !deserializer.is_human_readable() {
-            return Option::deserialize(deserializer);
+        let token: Option<Bytes> = if deserializer.is_human_readable() {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| from_text(&text).map(Bytes::from).ok_or("a token is base64url"))
+                .transpose()
+                .map_err(serde::de::Error::custom)?
+        } else {
+            Option::deserialize(deserializer)?
+        };
+        if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
+            return Err(serde::de::Error::custom(format!("a token has at most {MAX_TOKEN_BYTES} bytes")));
         }
-        Option::<String>::deserialize(deserializer)?
-            .map(|text| from_text(&text).map(Bytes::from).ok_or("a token is base64url"))
-            .transpose()
-            .map_err(serde::de::Error::custom)
+        Ok(token)
     }
 }
 

@@ -48,6 +48,7 @@ struct BodyForm {
     backend_id: BackendId,
     after: GlobalSeq,
     through: GlobalSeq,
+    #[serde(with = "bytes_form::token")]
     token: Option<Bytes>,
     #[serde(with = "event_form::events")]
     events: SharedEvents,

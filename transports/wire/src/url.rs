@@ -5,6 +5,10 @@ use livestore_traits::StoreId;
 
 use crate::Endpoint;
 
+/// The longest URL of a server, before anything is added. A URI has at most 64 KiB, and escaping a payload twice makes it
+/// up to five times as long.
+pub(crate) const MAX_URL_BYTES: usize = 8 * 1024;
+
 /// A text is not the URL of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid server URL {url:?}: {problem}")]
@@ -33,6 +37,9 @@ impl ServerUrl {
     /// `schemes` are those that the caller can speak: one without TLS, then perhaps the same one with it.
     pub(crate) fn parse(schemes: &[&str], url: &str) -> Result<Self, InvalidUrl> {
         let invalid = |problem: String| InvalidUrl::new(url, &problem);
+        if url.len() > MAX_URL_BYTES {
+            return Err(invalid("it is too long".to_owned()));
+        }
         let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
         let scheme = parsed.scheme_str().unwrap_or_default();
         if !schemes.contains(&scheme) {
@@ -82,13 +89,20 @@ impl StoreUrl {
             text.push('?');
             text.push_str(query);
         }
-        text.parse().expect("the parts were checked, and the rest is escaped")
+        text.parse().expect("the parts were checked, the rest is escaped, and together they are short enough")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use livestore_traits::{BackendId, GlobalSeq, PageInfo, PullPage};
+
     use super::*;
+    use crate::{PullQuery, decode_page_body, encode_page_body};
 
     fn sync(url: &str) -> Result<String, InvalidUrl> {
         let url = StoreUrl::new(&["ws", "wss"], url, StoreId::new("todo").unwrap())?;
@@ -108,6 +122,25 @@ mod tests {
     fn a_query_is_appended() {
         let url = StoreUrl::new(&["http"], "http://a", StoreId::new("todo").unwrap()).unwrap();
         assert_eq!(url.endpoint(&Endpoint::Pull, Some("after=3")), "http://a/stores/todo/pull?after=3");
+    }
+
+    /// A server chooses its tokens and its id. They may not make the client's next request impossible, which would panic.
+    #[test]
+    fn the_longest_token_fits_into_the_longest_url() {
+        let page = |token_len: usize| {
+            let id = BackendId::new("\u{fc}".repeat(64)).unwrap();
+            let token = Some(Bytes::from(vec![0xff; token_len]));
+            let page = PullPage::new(GlobalSeq(0), Arc::new([]), token, id, PageInfo::CaughtUp);
+            decode_page_body(page.info.into(), &encode_page_body(&page))
+        };
+        let PullPage { backend_id, cursor, .. } = page(4096).unwrap();
+        let query = PullQuery { backend_id: Some(backend_id), cursor, wait: Duration::MAX }.to_text();
+        let longest = format!("http://{:x<1$}", "a/", MAX_URL_BYTES - 7);
+        let url = |text: &str| StoreUrl::new(&["http"], text, StoreId::new("x".repeat(128)).unwrap());
+        let uri = url(&longest).unwrap().endpoint(&Endpoint::Pull, Some(&query));
+        assert_eq!(uri.query(), Some(query.as_str()));
+        assert!(page(4097).is_err());
+        assert!(url(&format!("{longest}x")).is_err());
     }
 
     #[test]

@@ -7,10 +7,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::url::ServerUrl;
 use crate::{InvalidUrl, SyncPayload};
 
-/// The longest URL of a server, before anything is added. A URI has at most 64 KiB, and escaping a payload twice makes it
-/// up to five times as long.
-const MAX_URL_BYTES: usize = 8 * 1024;
-
 /// What JavaScript's `encodeURIComponent` escapes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -117,9 +113,6 @@ impl SyncUrl {
     /// # Errors
     /// [`InvalidUrl`] if the text is no URL, has another scheme, or names what this protocol adds.
     pub fn new(schemes: &[&str], url: &str, store: StoreId) -> Result<Self, InvalidUrl> {
-        if url.len() > MAX_URL_BYTES {
-            return Err(InvalidUrl::new(url, "it is too long"));
-        }
         let server = ServerUrl::parse(schemes, url)?;
         let query = server.query.as_deref().unwrap_or_default();
         let is_ours = |name: &str| ["storeId", "payload", "transport"].contains(&name);
@@ -155,6 +148,7 @@ impl SyncUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::MAX_URL_BYTES;
 
     #[test]
     fn the_payload_is_escaped_twice() {
