@@ -7,14 +7,21 @@ import { inTime } from './wait.js'
 
 const KEPT_OUTPUT = 20_000
 
+/** Those that run. They must not outlive a run that is interrupted or takes too long. */
+const running = new Set()
+process.on('exit', () => running.forEach((child) => child.end()))
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+
 export class Child {
   #process
   #output = ''
   #exit
+  #endedBy
 
-  /** Starts `command`. `options` are those of `spawn`. */
-  constructor(t, name, command, args, options = {}) {
+  /** Starts `command`. `endedBy` is the signal that ends it with the test, `options` are those of `spawn`. */
+  constructor(t, name, command, args, { endedBy = 'SIGKILL', ...options } = {}) {
     this.name = name
+    this.#endedBy = endedBy
     this.#process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
     this.#exit = once(this.#process, 'exit')
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -22,8 +29,10 @@ export class Child {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
       })
     }
+    running.add(this)
+    this.exited().then(() => running.delete(this))
     t.after(async () => {
-      await this.stop('SIGKILL')
+      await this.stop(this.#endedBy)
       if (!t.passed) t.diagnostic(`output of ${name}:\n${this.#output}`)
     })
   }
@@ -58,6 +67,11 @@ export class Child {
   async exited() {
     const [code, signal] = await this.#exit
     return { code, signal }
+  }
+
+  /** Ends it without waiting for that. */
+  end() {
+    this.#process.kill(this.#endedBy)
   }
 
   /** Sends it `signal`, and waits for its end. */

@@ -26,14 +26,20 @@ export class RustClient {
     this.#t = t
     this.#dataDir = scratch(t)
     this.#storeId = storeId
-    this.#online = ['--server', server.url(scheme), '--wait', '30']
+    this.#online = ['--server', server.url(scheme), '--wait', '60']
     if (payload) this.#online.push('--payload', JSON.stringify(payload))
   }
 
   /** Runs a command, such as `add` or `done`, that waits until the server has confirmed what it did. */
   async run(...command) {
+    const said = await this.attempt(...command)
+    if (!IS_CONFIRMED.test(said)) throw new Error(`todo ${command.join(' ')} was not confirmed: ${said}`)
+  }
+
+  /** The same, where the server may not confirm it; resolves with what the user is told. */
+  async attempt(...command) {
     const { out } = await this.#todo([...this.#online, ...command])
-    if (!IS_CONFIRMED.test(out)) throw new Error(`todo ${command.join(' ')} was not confirmed: ${out}`)
+    return out
   }
 
   /** Adds an item for each text, and waits until the server has confirmed all. */

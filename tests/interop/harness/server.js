@@ -22,6 +22,8 @@ const kinds = {
     ],
     says: /serves ws:\/\/(\S+)/,
     health: '/health',
+    // It drains first.
+    exitOfSigterm: 0,
   },
   reference: {
     command: (port, dataDir) => [
@@ -30,6 +32,9 @@ const kinds = {
     ],
     says: /listening on http:\/\/(\S+)/,
     health: '/',
+    exitOfSigterm: 143,
+    // It takes workerd with it.
+    endedBy: 'SIGTERM',
   },
 }
 
@@ -64,7 +69,9 @@ export class Server {
   async start() {
     const port = this.#address?.split(':')[1] ?? '0'
     const [command, args] = this.#kind.command(port, this.#dataDir)
-    this.#child = new Child(this.#t, 'the server', command, [...args, ...this.#args])
+    this.#child = new Child(this.#t, 'the server', command, [...args, ...this.#args], {
+      endedBy: this.#kind.endedBy,
+    })
     const [, address] = await this.#child.says(this.#kind.says)
     this.#address = address
     await eventually('the server was healthy', () =>
@@ -75,7 +82,7 @@ export class Server {
   /** Ends it as a service manager does (SIGTERM), or as a power cut does (SIGKILL). */
   async stop(signal = 'SIGTERM') {
     const { code } = await this.#child.stop(signal)
-    if (signal === 'SIGTERM' && code !== 0) throw new Error(`the server ended with ${code}:\n${this.#child.output}`)
+    if (signal === 'SIGTERM' && code !== this.#kind.exitOfSigterm) throw new Error(`the server ended with ${code}:\n${this.#child.output}`)
   }
 
   /** Waits until its output or its log has something that matches `pattern`. */

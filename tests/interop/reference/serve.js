@@ -1,4 +1,4 @@
-//! Runs `worker.js` on miniflare until SIGINT or SIGTERM.
+//! Runs `worker.js` on miniflare until SIGINT or SIGTERM, which miniflare ends on by itself.
 //!
 //! `--port 0` lets the system choose one; the line "listening on http://…" on standard output names it, and says that
 //! requests are answered from now on. With `--data-dir` the logs are in SQLite files there, and survive; without, they
@@ -40,10 +40,6 @@ const server = new Miniflare({
   durableObjectsPersist: options['data-dir'] ?? false,
   bindings: { AUTH_TOKEN: options['auth-token'] },
 })
-
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.once(signal, () => server.dispose().then(() => process.exit(0)))
-}
 
 const url = await server.ready
 console.log(`listening on ${url.origin}`)
