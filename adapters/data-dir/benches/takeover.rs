@@ -24,7 +24,7 @@ const LEADER: &str = "LIVESTORE_BENCH_LEADER";
 const LIMIT: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 7;
 const TEXT_BYTES: usize = 1_000;
-const UNIT: usize = 500;
+const UNIT: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 struct Noted {

@@ -121,11 +121,18 @@ impl Member {
     async fn link(&self) -> Result<Arc<dyn LeaderLink>, LinkError> {
         let over = || LinkError::Refused("the store is closed".to_owned());
         let mut roles = self.roles.clone();
-        let role = roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
-        match (role, &self.rendezvous) {
-            (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle.upgrade().ok_or_else(over)?))),
-            (Role::Following { .. }, Some(rendezvous)) => Ok(rendezvous.connect()),
-            _ => Err(over()),
+        loop {
+            let known =
+                roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
+            match (known, &self.rendezvous) {
+                (Role::Leading(handle), _) => match handle.upgrade() {
+                    Some(handle) => return Ok(Arc::new(LocalLink::new(handle))),
+                    // It was replaced a moment ago, and the role is about to say so.
+                    None => roles.changed().await.map_err(|_| over())?,
+                },
+                (Role::Following { .. }, Some(rendezvous)) => return Ok(rendezvous.connect()),
+                _ => return Err(over()),
+            }
         }
     }
 }
