@@ -11,8 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use livestore_backend_memory::MemoryBackend;
 use livestore_data_dir::DataDir;
-use livestore_engine::Store;
+use livestore_engine::{Store, StoreBuilder};
 use livestore_materializer_sqlite::SqliteSchema;
 use livestore_traits::{EventSet, NewEvent, TypedEvent};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ const LEADER: &str = "LIVESTORE_BENCH_LEADER";
 const LIMIT: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 7;
 const TEXT_BYTES: usize = 1_000;
-const UNIT: usize = 500;
+const UNIT: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 struct Noted {
@@ -40,6 +41,10 @@ fn data(dir: &Path) -> Outcome<DataDir> {
 }
 
 async fn open(dir: &Path) -> Outcome<Store> {
+    Ok(builder(dir)?.start().await?)
+}
+
+fn builder(dir: &Path) -> Outcome<StoreBuilder> {
     // The state stays small, so that it is the log that is measured.
     let schema = SqliteSchema::builder(EventSet::builder().event::<Noted>().build()?)
         .table("CREATE TABLE notes (bytes INTEGER NOT NULL)")
@@ -48,7 +53,7 @@ async fn open(dir: &Path) -> Outcome<Store> {
             Ok(())
         })
         .build()?;
-    Ok(data(dir)?.store(schema).start().await?)
+    Ok(data(dir)?.store(schema))
 }
 
 fn main() -> Outcome<()> {
@@ -78,13 +83,13 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Fills the log up to a size.
-async fn fill(dir: &Path, bytes: usize) -> Outcome<()> {
-    let store = open(dir).await?;
+/// Fills the log until its file has this size. All is confirmed, as in most clients: what is not is read whenever a leader begins.
+async fn fill(dir: &Path, bytes: u64) -> Outcome<()> {
+    let store = builder(dir)?.upstream(MemoryBackend::new()).start().await?;
     let text = "x".repeat(TEXT_BYTES);
-    for _ in 0..bytes / TEXT_BYTES / UNIT {
+    while fs::metadata(data(dir)?.eventlog())?.len() < bytes {
         let note = NewEvent::from(&Noted { text: text.clone() })?;
-        store.commit(std::iter::repeat_n(note, UNIT))?.persisted().await?;
+        store.commit(std::iter::repeat_n(note, UNIT))?.confirmed().await?;
     }
     Ok(store.shutdown(LIMIT).await?)
 }
