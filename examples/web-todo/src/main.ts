@@ -3,13 +3,18 @@
 import { queryDb } from '@livestore/livestore'
 
 import { events, newId, tables, type Todo } from './schema.ts'
-import { ended, store, type SyncStatus, watchSync } from './store.ts'
+import { ended, openStore, type SyncStatus, watchSync } from './store.ts'
 
 const status = document.querySelector<HTMLElement>('#status')!
 const form = document.querySelector<HTMLFormElement>('#new-item')!
 const list = document.querySelector<HTMLUListElement>('#items')!
 const empty = document.querySelector<HTMLElement>('#empty')!
 const template = document.querySelector<HTMLTemplateElement>('#item')!
+
+const store = await openStore().catch((reason) => {
+  showFailure(reason)
+  throw reason
+})
 
 form.addEventListener('submit', (event) => {
   event.preventDefault()
@@ -87,6 +92,6 @@ function showFailure(reason: unknown) {
 }
 
 store.subscribe(queryDb(tables.todos.orderBy('position', 'asc')), showTodos)
-watchSync(showStatus).catch(showFailure)
+watchSync(store, showStatus).catch(showFailure)
 // A server with other data ends the store, and so does another tab that resets it: what is there now needs a new store.
 ended.then((exit) => (exit._tag === 'Success' ? location.reload() : showFailure(exit.cause)))

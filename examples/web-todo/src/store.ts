@@ -10,19 +10,24 @@ import { schema } from './schema.ts'
 
 const shutdownDeferred = await Effect.runPromise(makeShutdownDeferred)
 
-/** The list that `?store=` names. */
-export const store = await createStorePromise({
-  schema,
-  storeId: new URLSearchParams(location.search).get('store') ?? 'todo',
-  adapter: makePersistedAdapter({
-    storage: { type: 'opfs' },
-    worker: LiveStoreWorker,
-    sharedWorker: LiveStoreSharedWorker,
-  }),
-  shutdownDeferred,
-  // They are a package of their own.
-  disableDevtools: true,
-})
+/** Opens the list that `?store=` names. */
+export const openStore = () =>
+  createStorePromise({
+    schema,
+    storeId: new URLSearchParams(location.search).get('store') ?? 'todo',
+    adapter: makePersistedAdapter({
+      storage: { type: 'opfs' },
+      worker: LiveStoreWorker,
+      sharedWorker: LiveStoreSharedWorker,
+      // The fast path of LiveStore 0.4 does not start from what is stored after the worker has reset that.
+      experimental: { disableFastPath: true },
+    }),
+    shutdownDeferred,
+    // They are a package of their own.
+    disableDevtools: true,
+  })
+
+export type TodoStore = Awaited<ReturnType<typeof openStore>>
 
 /** Resolves if the store ends by itself, with the reason if that was a failure. */
 export const ended = Effect.runPromiseExit(shutdownDeferred)
@@ -36,7 +41,7 @@ export type SyncStatus = {
 }
 
 /** Calls `show` with what is now, and whenever that changes. */
-export function watchSync(show: (status: SyncStatus) => void): Promise<void> {
+export function watchSync(store: TodoStore, show: (status: SyncStatus) => void): Promise<void> {
   // LiveStore 0.4's public status counts what has not reached the worker, not what has not reached the server.
   const worker = store[StoreInternalsSymbol].clientSession.leaderThread.syncState
   return Stream.zipLatestAll(

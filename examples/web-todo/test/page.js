@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { inspect, isDeepStrictEqual } from 'node:util'
 
 import { Child } from '../../../tests/interop/harness/child.js'
 import { eventually } from '../../../tests/interop/harness/wait.js'
@@ -44,7 +45,6 @@ export async function newProfile(t, browser) {
 }
 
 export class TodoPage {
-  #t
   #page
   #problems = []
 
@@ -57,7 +57,6 @@ export class TodoPage {
   }
 
   constructor(t, page) {
-    this.#t = t
     this.#page = page
     page.on('pageerror', (error) => this.#problems.push(error.stack))
     page.on('console', (message) => {
@@ -100,27 +99,23 @@ export class TodoPage {
   }
 
   /** Waits until the status line matches `pattern`. */
-  async says(pattern) {
-    let status
-    await eventually(`the page said ${pattern} (it says ${status})`, async () => {
-      status = await this.status()
-      return pattern.test(status)
-    })
+  says(pattern) {
+    return becomes(pattern, () => this.status(), (status) => pattern.test(status))
   }
 
   /** Waits until exactly these items are shown. */
-  async shows(expected) {
-    let items
-    const isShown = async () => {
-      items = await this.items()
-      return JSON.stringify(items) === JSON.stringify(expected)
-    }
-    await eventually('the page showed the items', isShown).catch(() => assert.deepEqual(items, expected))
+  shows(expected) {
+    return becomes(expected, () => this.items(), (items) => isDeepStrictEqual(items, expected))
   }
 
   /** Keeps a picture of it. */
   async screenshot(name) {
     await this.#page.screenshot({ path: join(work, 'screenshots', `${name}.png`) })
+  }
+
+  /** Resolves when the page has reloaded itself. */
+  async reloads() {
+    await this.#page.waitForEvent('load', { timeout: 60_000 })
   }
 
   async reload() {
@@ -131,5 +126,15 @@ export class TodoPage {
   /** Closes the tab. */
   async close() {
     await this.#page.close()
+  }
+}
+
+/** Waits until what `look` sees is as expected. If it never is, the error has what was seen at last. */
+async function becomes(expected, look, isExpected) {
+  let seen
+  try {
+    await eventually(`the page showed ${inspect(expected)}`, async () => isExpected((seen = await look())))
+  } catch (error) {
+    throw new Error(`${error.message}; it shows ${inspect(seen)}`, { cause: error })
   }
 }

@@ -147,6 +147,29 @@ test('the to-do page', async (t) => {
     await page.shows(['[x] from the command line', '[ ] from both'])
     await inSync(page)
   })
+
+  await t.test('a page takes over what a replaced server has', async (t) => {
+    const page = await open(t, 'replaced')
+    await page.add('before')
+    await inSync(page)
+    await server.stop('SIGKILL')
+    await page.says(/^Offline/)
+    server.wipe()
+    const isReloaded = page.reloads()
+    await server.start()
+    const command = new RustClient(t, { server, scheme: 'ws', storeId: 'replaced' })
+    await command.run('add', 'after')
+    await isReloaded
+    await page.shows(['[ ] after'])
+    await inSync(page)
+    await page.add('as always')
+    await inSync(page)
+    await command.sync()
+    assert.deepEqual(
+      command.todos().map(({ text }) => text),
+      ['after', 'as always'],
+    )
+  })
 })
 
 /** Waits until the server has everything that these pages did. */

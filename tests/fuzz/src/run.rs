@@ -62,3 +62,25 @@ fn count_panics() {
         }));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(check: fn(&[u8])) -> bool {
+        let target = Target { name: "a", check, bytes_per_byte: 2, base_bytes: 100 };
+        panic::catch_unwind(|| target.run(b"0123456789")).is_ok()
+    }
+
+    #[test]
+    fn a_panic_that_is_caught_on_the_way_fails_the_run() {
+        assert!(holds(|_| {}));
+        assert!(!holds(|_| drop(panic::catch_unwind(|| panic!("unseen")))));
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_input() {
+        assert!(holds(|input| assert_eq!(vec![0_u8; 12 * input.len()].len(), 120)));
+        assert!(!holds(|input| assert_eq!(vec![0_u8; 12 * input.len() + 1].len(), 121)));
+    }
+}

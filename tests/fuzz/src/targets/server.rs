@@ -2,6 +2,7 @@
 //!
 //! Time is virtual, so a server that waits for something that does not come shows as a time that is long over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use livestore_server::{Server, SyncService};
 use livestore_traits::{
     BackendProvider, Cursor, GlobalSeq, Pull, PullMode, PullPage, StoreId, SyncBackend, UnixMillis,
 };
-use livestore_wire::SUBPROTOCOL;
+use livestore_wire::livestore::{self, Transport, decode_client_frames};
+use livestore_wire::{ClientFrame, Encoding, SUBPROTOCOL, ServerFrame};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -30,6 +32,8 @@ pub(crate) const LOG_ID: &str = "the-id-of-this-log-00";
 
 /// Longer than all bounds of the server together.
 const HANG: Duration = Duration::from_secs(600);
+/// Why the server closes a connection to which it owes nothing.
+const IDLE: [&str; 2] = ["nothing was heard for too long", "no pull came"];
 /// A fixed time: runs are the same each time.
 const NOW: UnixMillis = UnixMillis(1_795_409_837_674);
 const PIPE_BYTES: usize = 64 * 1024;
@@ -133,59 +137,102 @@ fn request(message: &[u8]) -> Option<Request<Full<Bytes>>> {
     Some(request)
 }
 
+/// What a client of a WebSocket speaks.
+struct Protocol {
+    uri: &'static str,
+    subprotocol: Option<&'static str>,
+    /// How its messages travel.
+    message: fn(&[u8]) -> Message,
+    /// The requests in a message that the server owes an answer.
+    asked: fn(&[u8]) -> Vec<String>,
+    /// Which request a message of the server answers.
+    answered: fn(&[u8]) -> Option<String>,
+}
+
 /// The messages of a LiveStore client.
 pub(super) fn livestore_ws(input: &[u8]) {
-    let text = |message: &[u8]| match std::str::from_utf8(message) {
-        Ok(text) => Message::text(text.to_owned()),
-        Err(_) => Message::binary(message.to_vec()),
+    let protocol = Protocol {
+        uri: "ws://a/?storeId=todo&transport=ws",
+        subprotocol: None,
+        message: |message| match std::str::from_utf8(message) {
+            Ok(text) => Message::text(text.to_owned()),
+            Err(_) => Message::binary(message.to_vec()),
+        },
+        asked: |message| {
+            let frames = decode_client_frames(message, Transport::Ws).into_iter();
+            let asked = frames.filter_map(|frame| match frame {
+                Ok(livestore::ClientFrame::Request(request)) => Some(format!("{:?}", request.id)),
+                _ => None,
+            });
+            asked.collect()
+        },
+        answered: |message| match livestore::ServerFrame::decode(message).expect("it speaks its protocol") {
+            livestore::ServerFrame::Chunk { request_id, .. }
+            | livestore::ServerFrame::Exit { request_id, .. } => Some(format!("{request_id:?}")),
+            livestore::ServerFrame::Defect(_) | livestore::ServerFrame::Pong => None,
+        },
     };
-    websocket("ws://a/?storeId=todo&transport=ws", None, input, text);
+    block_on(websocket(protocol, input));
 }
 
 /// The messages of a native client.
 pub(super) fn native_ws(input: &[u8]) {
-    let binary = |message: &[u8]| Message::binary(message.to_vec());
-    websocket("ws://a/stores/todo/sync", Some(SUBPROTOCOL), input, binary);
+    let protocol = Protocol {
+        uri: "ws://a/stores/todo/sync",
+        subprotocol: Some(SUBPROTOCOL),
+        message: |message| Message::binary(message.to_vec()),
+        // A pull may have no window, and one that is cancelled has no answer.
+        asked: |message| match Encoding::Postcard.decode(message) {
+            Ok(ClientFrame::Push { id, .. }) => vec![id.to_string()],
+            _ => Vec::new(),
+        },
+        // Bodies of pages are no frames.
+        answered: |message| match Encoding::Postcard.decode(message) {
+            Ok(ServerFrame::PushAck { id, .. } | ServerFrame::PushRefused { id, .. }) => Some(id.to_string()),
+            _ => None,
+        },
+    };
+    block_on(websocket(protocol, input));
 }
 
-/// Says all of it, reads until nothing more comes, and leaves: the server must be done with it then.
-fn websocket(
-    uri: &'static str,
-    subprotocol: Option<&'static str>,
-    input: &[u8],
-    message: impl Fn(&[u8]) -> Message,
-) {
-    block_on(async {
-        let backends = backends();
-        let input = with_log_id(input, &backends).await;
-        let service = Server::builder(backends.clone()).into_service();
-        let (mut socket, served) = connect(&service, uri, subprotocol).await;
-        for said in messages(&input) {
-            // It may have closed the connection, and still says why.
-            if socket.send(message(said)).await.is_err() {
-                break;
-            }
+/// Says all of it, reads until nothing more comes, and leaves: every request is answered or the connection closed for a
+/// reason, and the server is done with it.
+async fn websocket(protocol: Protocol, input: &[u8]) {
+    let backends = backends();
+    let input = with_log_id(input, &backends).await;
+    let service = Server::builder(backends.clone()).into_service();
+    let (mut socket, served) = connect(&service, &protocol).await;
+    for message in messages(&input) {
+        // It may have closed the connection, and still says why.
+        if socket.send((protocol.message)(message)).await.is_err() {
+            break;
         }
-        // Silence on virtual time passes at once: it ends when the server has closed an idle connection.
-        while let Some(Ok(_)) = socket.next().await {}
-        drop(socket);
-        served.await.expect("serving a connection does not panic");
-        assert!(service.shutdown().await, "a websocket outlives its connection");
-        check_store(&backends).await;
-    });
+    }
+    let mut unanswered: BTreeSet<_> = messages(&input).into_iter().flat_map(protocol.asked).collect();
+    // Silence passes at once on virtual time: it ends when the server closes what is idle.
+    while let Some(Ok(message)) = socket.next().await {
+        if let Some((_, reason)) = message.as_close() {
+            assert!(!IDLE.contains(&reason) || unanswered.is_empty(), "no answer to {unanswered:?}");
+        } else if let Some(id) = (protocol.answered)(message.as_payload()) {
+            unanswered.remove(&id);
+        }
+    }
+    drop(socket);
+    served.await.expect("serving a connection does not panic");
+    assert!(service.shutdown().await, "a websocket outlives its connection");
+    check_store(&backends).await;
 }
 
 async fn connect(
     service: &SyncService,
-    uri: &'static str,
-    subprotocol: Option<&'static str>,
+    protocol: &Protocol,
 ) -> (WebSocketStream<DuplexStream>, JoinHandle<()>) {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let connection =
         http1::Builder::new().serve_connection(TokioIo::new(far), service.clone()).with_upgrades();
     let served = tokio::spawn(async { drop(connection.await) });
-    let mut builder = ClientBuilder::new().uri(uri).expect("a valid URI");
-    if let Some(subprotocol) = subprotocol {
+    let mut builder = ClientBuilder::new().uri(protocol.uri).expect("a valid URI");
+    if let Some(subprotocol) = protocol.subprotocol {
         let name = HeaderName::from_static("sec-websocket-protocol");
         builder =
             builder.add_header(name, subprotocol.parse().expect("a valid name")).expect("an allowed header");
