@@ -1,5 +1,7 @@
 //! How a leader begins on a log that an earlier leader still writes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Mutex;
 use std::time::Instant;
 
