@@ -87,8 +87,9 @@ function showStatus({ isConnected, unsaved, unsent }: SyncStatus) {
 }
 
 function showFailure(reason: unknown) {
+  console.error(reason)
   status.className = 'failed'
-  status.textContent = `Stopped: ${reason}. Reload the page.`
+  status.textContent = 'Stopped · reload the page'
 }
 
 store.subscribe(queryDb(tables.todos.orderBy('position', 'asc')), showTodos)
