@@ -101,18 +101,34 @@ export class Server {
 
   /** All events of a store, as LiveStore's HTTP wire gives them. */
   async log(storeId, payload) {
-    const search = new URLSearchParams({ storeId, transport: 'http' })
-    if (payload) search.set('payload', encodeURIComponent(JSON.stringify(payload)))
-    const request = {
-      _tag: 'Request',
-      id: '0',
-      tag: 'SyncHttpRpc.Pull',
-      payload: { storeId, payload, cursor: { _tag: 'None' } },
-      headers: [],
-    }
-    const answer = await fetch(`${this.url('http')}/?${search}`, { method: 'POST', body: JSON.stringify(request) })
-    const frames = await answer.json()
+    const frames = await this.#request('Pull', { storeId, payload, cursor: { _tag: 'None' } })
     const items = frames.flatMap((frame) => frame.values ?? [])
     return items.flatMap((item) => item.batch.map(({ eventEncoded }) => eventEncoded))
+  }
+
+  /** Fills an empty store with `count` items, at once. */
+  async seed(storeId, count) {
+    const event = (seqNum) => ({
+      name: 'v1.TodoAdded',
+      args: { id: `seed-${seqNum}`, text: 'seeded' },
+      seqNum,
+      parentSeqNum: seqNum - 1,
+      clientId: 'seed',
+      sessionId: 'static',
+    })
+    for (let after = 0; after < count; after += 100) {
+      const batch = Array.from({ length: Math.min(100, count - after) }, (_, n) => event(after + n + 1))
+      const [{ exit }] = await this.#request('Push', { storeId, batch, backendId: { _tag: 'None' } })
+      if (exit?._tag !== 'Success') throw new Error(`the server refuses the seed: ${JSON.stringify(exit)}`)
+    }
+  }
+
+  /** The frames that answer a request of LiveStore's HTTP wire. */
+  async #request(rpc, payload) {
+    const search = new URLSearchParams({ storeId: payload.storeId, transport: 'http' })
+    if (payload.payload) search.set('payload', encodeURIComponent(JSON.stringify(payload.payload)))
+    const request = { _tag: 'Request', id: '0', tag: `SyncHttpRpc.${rpc}`, payload, headers: [] }
+    const answer = await fetch(`${this.url('http')}/?${search}`, { method: 'POST', body: JSON.stringify(request) })
+    return answer.json()
   }
 }
