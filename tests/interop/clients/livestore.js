@@ -19,7 +19,7 @@ import { events, schema } from './schema.js'
 let store
 
 const calls = {
-  async open({ url, transport, storeId, clientId, dataDir, payload, onBackendIdMismatch }) {
+  async open({ url, transport, storeId, clientId, dataDir, payload }) {
     const backend = {
       ws: () => makeWsSync({ url }),
       // Tests are not to wait for the next poll longer than for anything else.
@@ -32,7 +32,7 @@ const calls = {
       adapter: makeAdapter({
         clientId,
         storage: dataDir ? { type: 'fs', baseDirectory: dataDir } : { type: 'in-memory' },
-        sync: { backend, ...(onBackendIdMismatch && { onBackendIdMismatch }) },
+        sync: { backend },
       }),
       syncPayload: payload,
       disableDevtools: true,

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
-import { inTime } from './wait.js'
+import { eventually, inTime } from './wait.js'
 
 const KEPT_OUTPUT = 20_000
 
@@ -51,16 +51,9 @@ export class Child {
 
   /** The match of the first output that matches `pattern`. */
   async says(pattern) {
-    return inTime(`${this.name} said ${pattern}`, new Promise((resolve, reject) => {
-      const look = () => {
-        const match = pattern.exec(this.#output)
-        if (match) resolve(match)
-      }
-      this.#process.stdout.on('data', look)
-      this.#process.stderr.on('data', look)
-      look()
-      this.#exit.then(([code, signal]) => reject(new Error(`${this.name} ended (${signal ?? code}):\n${this.#output}`)))
-    }))
+    const said = await eventually(`${this.name} said ${pattern}`, () => pattern.exec(this.#output) ?? !this.isRunning)
+    if (said === true) throw new Error(`${this.name} ended without saying ${pattern}:\n${this.#output}`)
+    return said
   }
 
   /** Resolves with how it ended, `{ code, signal }`, whenever that is. */

@@ -20,9 +20,9 @@ export class Client {
    *
    * With `dataDir` its data is there and the client of that name goes on with it; without, it is in memory.
    */
-  static async open(t, name, { server, transport = 'ws', storeId, dataDir, payload, onBackendIdMismatch }) {
+  static async open(t, name, { server, transport = 'ws', storeId, dataDir, payload }) {
     const client = new Client(t, name)
-    await client.#call('open', { url: server.url('http'), transport, storeId, clientId: name, dataDir, payload, onBackendIdMismatch })
+    await client.#call('open', { url: server.url('http'), transport, storeId, clientId: name, dataDir, payload })
     return client
   }
 
