@@ -197,12 +197,15 @@ impl Store {
         self.inner.member.failure()
     }
 
-    /// Waits until the store has stopped, and returns why if it was not shut down.
+    /// Waits until the store has stopped, and returns why if it was not shut down. Its sessions have ended then.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
-        self.inner.member.stopped().await
+        let failure = self.inner.member.stopped().await;
+        // By themselves they find out when they next look for a leader.
+        self.sessions().iter().for_each(Session::end);
+        failure
     }
 
     /// Syncs now instead of waiting for the next poll or try.
