@@ -5,7 +5,7 @@ use std::io;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use fastrand::Rng;
@@ -20,12 +20,13 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Mutates the inputs of the corpus until the time is over or something fails.
+    /// Mutates the inputs of the corpus, until enough were tried or one fails.
     Search {
-        /// How long, over all targets.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// What the random choices begin with; another number each time if it is not given.
+        /// How many to try for each target.
+        #[arg(long, default_value_t = 5000)]
+        inputs: u64,
+        /// What the random choices begin with, so that the same inputs are tried; another number each time if it is not
+        /// given.
         #[arg(long)]
         seed: Option<u64>,
         /// Which targets; all of them if none is named.
@@ -35,18 +36,39 @@ enum Command {
     Run {
         /// Which target.
         target: String,
+        /// Inputs of its corpus, by their lines.
+        #[arg(long)]
+        line: Vec<usize>,
+        /// Other inputs.
+        files: Vec<PathBuf>,
+    },
+    /// Adds what the corpus began with: messages of every kind, and LiveStore's recordings.
+    Seeds,
+    /// Writes every input of a corpus to a file of its own.
+    Unpack {
+        /// Which target.
+        target: String,
+        /// Where to.
+        dir: PathBuf,
+    },
+    /// Adds inputs to a corpus, those that it does not have.
+    Add {
+        /// Which target.
+        target: String,
         /// The inputs.
         files: Vec<PathBuf>,
     },
-    /// Writes what the corpus began with: messages of every kind, and LiveStore's recordings.
-    Seeds,
 }
 
 pub(crate) fn run() -> ExitCode {
     let outcome = match Options::parse().command {
-        Command::Search { seconds, seed, targets } => search(seconds, seed, &targets),
-        Command::Run { target, files } => run_files(&target, &files),
-        Command::Seeds => write_seeds(),
+        Command::Search { inputs, seed, targets } => search(inputs, seed, &targets),
+        Command::Run { target, line, files } => run_single(&target, &line, &files),
+        Command::Seeds => add_seeds(),
+        Command::Unpack { target, dir } => {
+            named(&target).and_then(|target| Corpus::of(target).unpack(&dir)).map(|()| true)
+        }
+        Command::Add { target, files } => add(&target, &files),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -64,31 +86,27 @@ fn named(name: &str) -> io::Result<&'static Target> {
 }
 
 /// Whether nothing failed.
-fn search(seconds: u64, seed: Option<u64>, names: &[String]) -> io::Result<bool> {
+fn search(inputs: u64, seed: Option<u64>, names: &[String]) -> io::Result<bool> {
     let targets = if names.is_empty() {
         TARGETS.iter().collect()
     } else {
         names.iter().map(|name| named(name)).collect::<io::Result<Vec<_>>>()?
     };
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("{seconds} s over {} targets, seed {seed}", targets.len());
-    let share = Duration::from_secs(seconds) / u32::try_from(targets.len()).unwrap_or(u32::MAX);
+    println!("{inputs} inputs for each of {} targets, seed {seed}", targets.len());
     let mut is_good = true;
     for target in targets {
-        is_good &= search_one(target, share, &mut Rng::with_seed(seed))?;
+        is_good &= search_one(target, inputs, &mut Rng::with_seed(seed))?;
     }
     Ok(is_good)
 }
 
-fn search_one(target: &Target, time: Duration, rng: &mut Rng) -> io::Result<bool> {
-    let inputs = Corpus::of(target).inputs()?;
-    let any =
-        |rng: &mut Rng| inputs.get(rng.usize(..inputs.len().max(1))).map_or(&b""[..], |(_, input)| input);
-    let end = Instant::now() + time;
-    let mut count = 0_u64;
-    while Instant::now() < end {
+fn search_one(target: &Target, inputs: u64, rng: &mut Rng) -> io::Result<bool> {
+    let known = Corpus::of(target).inputs()?;
+    let any = |rng: &mut Rng| known.get(rng.usize(..known.len().max(1))).map_or(&b""[..], |(_, input)| input);
+    let start = Instant::now();
+    for count in 1..=inputs {
         let input = mutate(any(rng), any(rng), rng);
-        count += 1;
         if !holds(target, &input) {
             let file = keep(target, &input)?;
             println!("{} fails after {count} inputs. To see it again:", target.name);
@@ -96,7 +114,7 @@ fn search_one(target: &Target, time: Duration, rng: &mut Rng) -> io::Result<bool
             return Ok(false);
         }
     }
-    println!("{:24} {count:9} inputs", target.name);
+    println!("{:24} {:6.1} s", target.name, start.elapsed().as_secs_f64());
     Ok(true)
 }
 
@@ -113,24 +131,34 @@ fn keep(target: &Target, input: &[u8]) -> io::Result<PathBuf> {
     Ok(file)
 }
 
-fn run_files(target: &str, files: &[PathBuf]) -> io::Result<bool> {
+fn run_single(target: &str, lines: &[usize], files: &[PathBuf]) -> io::Result<bool> {
     let target = named(target)?;
-    let mut is_good = true;
+    let of_corpus = Corpus::of(target).inputs()?.into_iter();
+    let asked = of_corpus.filter(|(line, _)| lines.contains(line));
+    let mut inputs: Vec<_> = asked.map(|(line, input)| (format!("line {line}"), input)).collect();
     for file in files {
-        let outcome = holds(target, &fs::read(file)?);
-        println!("{} {}", if outcome { "holds" } else { "FAILS" }, file.display());
+        inputs.push((file.display().to_string(), fs::read(file)?));
+    }
+    let mut is_good = true;
+    for (name, input) in inputs {
+        let outcome = holds(target, &input);
+        println!("{} {name}", if outcome { "holds" } else { "FAILS" });
         is_good &= outcome;
     }
     Ok(is_good)
 }
 
-fn write_seeds() -> io::Result<bool> {
+fn add_seeds() -> io::Result<bool> {
     for (target, inputs) in seeds()? {
-        let corpus = Corpus::of(named(target)?);
-        for (index, input) in inputs.iter().enumerate() {
-            corpus.add(&format!("seed-{index:02}"), input)?;
-        }
-        println!("{target:24} {:4} seeds", inputs.len());
+        let (count, new) = (inputs.len(), Corpus::of(named(target)?).add(inputs)?);
+        println!("{target:24} {count:4} seeds, {new} of them new");
     }
+    Ok(true)
+}
+
+fn add(target: &str, files: &[PathBuf]) -> io::Result<bool> {
+    let inputs: io::Result<Vec<_>> = files.iter().map(fs::read).collect();
+    let new = Corpus::of(named(target)?).add(inputs?)?;
+    println!("{target:24} {new:4} new inputs");
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! Runs fuzz targets: mutates their corpus for a time, runs single inputs, writes the seeds.
+//! Runs fuzz targets: mutates their corpus, runs single inputs, keeps the corpus.
 //!
 //! Built by `tests/fuzz/hunt`, it is a libFuzzer program instead, for the target that `FUZZ_TARGET` names.
 

@@ -7,7 +7,7 @@ use std::sync::Once;
 /// Something that takes bytes from the network, and what has to hold for any of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Also the directory of its corpus.
+    /// Also the name of its corpus.
     pub name: &'static str,
     /// Panics if something does not hold.
     pub check: fn(&[u8]),

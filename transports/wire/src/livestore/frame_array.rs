@@ -49,6 +49,9 @@ impl FrameArray {
             match self.place {
                 Place::Inside { depth, is_string, is_escaped } => {
                     self.scanned += 1;
+                    if self.scanned > self.max_frame_bytes {
+                        return Err(DecodeError::new("a frame is too large"));
+                    }
                     self.place = match (is_string, byte) {
                         (true, _) if is_escaped => {
                             Place::Inside { depth, is_string: true, is_escaped: false }
@@ -65,9 +68,6 @@ impl FrameArray {
                         (false, b'}' | b']') => Place::Inside { depth: depth - 1, is_string, is_escaped },
                         _ => self.place,
                     };
-                    if self.scanned > self.max_frame_bytes {
-                        return Err(DecodeError::new("a frame is too large"));
-                    }
                 }
                 place => self.place = outside(place, byte, &mut self.buffer)?,
             }
@@ -136,7 +136,15 @@ mod tests {
         {
             assert!(frames(text, 3).is_err(), "{text}");
         }
-        let large = format!("[{{\"a\":\"{}\"}}]", "x".repeat(40));
-        assert!(frames(&large, 7).unwrap_err().to_string().contains("too large"));
+    }
+
+    #[test]
+    fn a_frame_is_at_most_as_large_as_allowed() {
+        // `frames` allows 30 bytes, 8 of which are not the text.
+        let of = |len: usize| format!("[{{\"a\":\"{}\"}}]", "x".repeat(len - 8));
+        assert!(frames(&of(30), 7).is_ok());
+        for len in [31, 32, 48] {
+            assert!(frames(&of(len), 7).unwrap_err().to_string().contains("too large"), "{len}");
+        }
     }
 }
