@@ -18,5 +18,6 @@ mod damage;
 mod error;
 mod redb;
 mod tables;
+mod unfinished;
 
 pub use self::redb::{RedbEventlog, RedbReader};

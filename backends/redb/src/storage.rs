@@ -1,6 +1,6 @@
 //! Logs in a redb file.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::ops::RangeInclusive;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -10,14 +10,15 @@ use livestore_backend_log::{
     PageBuilder, Recall, Tag,
 };
 use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
+use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-    WriteTransaction,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+    TableDefinition, WriteTransaction,
 };
 
 use crate::journal::Journal;
 use crate::redb::RedbConfig;
-use crate::{codec, error};
+use crate::{codec, error, unfinished};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const STORES: TableDefinition<'_, &str, (u32, &str)> = TableDefinition::new("stores");
@@ -38,16 +39,24 @@ pub(crate) struct RedbStorage {
 impl RedbStorage {
     /// Opens the file at `path`, and creates it if there is none.
     pub(crate) fn open(path: &Path, config: &RedbConfig) -> Result<Self, OpenError> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(config.cache_bytes);
-        Self::open_with(path, config, || builder.create(path))
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| OpenError::io(path, error))?;
+        let device = FileBackend::new(file).map_err(|error| error::open_failed(path, error))?;
+        Self::open_on(device, path, config)
     }
 
     /// As [`Self::open`], on a device of one's own.
     pub(crate) fn open_device(device: impl StorageBackend, config: &RedbConfig) -> Result<Self, OpenError> {
+        Self::open_on(device, Path::new("device"), config)
+    }
+
+    fn open_on(device: impl StorageBackend, path: &Path, config: &RedbConfig) -> Result<Self, OpenError> {
         let mut builder = Builder::new();
         builder.set_cache_size(config.cache_bytes);
-        Self::open_with(Path::new("device"), config, || builder.create_with_backend(device))
+        Self::open_with(path, config, || {
+            unfinished::clear(&device).map_err(StorageError::Io)?;
+            builder.create_with_backend(device)
+        })
     }
 
     fn open_with(
@@ -58,12 +67,12 @@ impl RedbStorage {
         // redb trusts the pages of its file and may panic over a damaged one.
         let whole = AssertUnwindSafe(|| {
             let database = open().map_err(|error| error::open_failed(path, error))?;
-            let damaged = |source| OpenError::damaged(path, source);
-            let found = prepare(&database).map_err(damaged)?;
+            let unusable = |error| error::unusable(path, error);
+            let found = prepare(&database).map_err(unusable)?;
             if found != FORMAT_VERSION {
                 return Err(OpenError::Format { path: path.to_owned(), found, supported: FORMAT_VERSION });
             }
-            let journal = Journal::load(&database).map_err(damaged)?;
+            let journal = Journal::load(&database).map_err(unusable)?;
             Ok(Self { database, journal, fast_restart: config.fast_restart })
         });
         panic::catch_unwind(whole)

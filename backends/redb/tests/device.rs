@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::future::join_all;
-use livestore_backend_redb::{RedbBackends, RedbConfig};
+use livestore_backend_redb::{OpenError, RedbBackends, RedbConfig};
 use livestore_conformance::backend::sample_events;
 use livestore_traits::{
     BackendProvider, Cursor, GlobalSeq, Pull, PullMode, Push, PushError, StoreId, SyncBackend, SyncedEvent,
@@ -189,4 +189,20 @@ async fn a_full_disk_is_an_error_and_what_was_acknowledged_stays() {
     let backend = store(&open(&device)).await;
     assert_eq!(log(&*backend).await.len() as u64, acknowledged);
     push(&*backend, acknowledged).await.unwrap();
+}
+
+/// A disk that fails while a data dir is opened is no reason to call its file damaged: it may be fine again tomorrow.
+#[test]
+fn a_disk_that_fails_while_a_data_dir_is_made_is_told_apart_from_damage() {
+    let mut failed = 0;
+    for healthy_calls in 0..12 {
+        let device = Device::default();
+        device.0.lock().unwrap().healthy_calls = Some(healthy_calls);
+        match RedbBackends::open_device(device, RedbConfig::default()) {
+            Ok(_) => {}
+            Err(OpenError::Storage { .. }) => failed += 1,
+            Err(error) => panic!("after {healthy_calls} calls: {error:?}"),
+        }
+    }
+    assert!(failed > 5, "{failed}");
 }
