@@ -27,7 +27,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use livestore_traits::{StoreId, SyncBackend};
 
-pub use livestore_dial::{InvalidRoot, Roots};
+pub use livestore_dial::{ByteStream, Connector, InvalidRoot, Roots};
 pub use livestore_wire::{InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};
 
 /// What a URL of LiveStore's own protocol begins with.
@@ -42,6 +42,7 @@ pub struct Connect {
     payload: Option<Arc<dyn PayloadSource>>,
     headers: HeaderMap,
     roots: Roots,
+    connector: Option<Arc<dyn Connector>>,
 }
 
 /// A URL leads to no backend.
@@ -63,7 +64,14 @@ impl Connect {
     /// The store `store` at the server `url`.
     #[must_use]
     pub fn to(url: impl Into<String>, store: StoreId) -> Self {
-        Self { url: url.into(), store, payload: None, headers: HeaderMap::new(), roots: Roots::public() }
+        Self {
+            url: url.into(),
+            store,
+            payload: None,
+            headers: HeaderMap::new(),
+            roots: Roots::public(),
+            connector: None,
+        }
     }
 
     /// Shows the server what `source` has, asked for anew before each connection, and over HTTP before each request.
@@ -87,6 +95,13 @@ impl Connect {
         self
     }
 
+    /// Reaches the server with `connector` in place of TCP, for example through a proxy.
+    #[must_use]
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.connector = Some(Arc::new(connector));
+        self
+    }
+
     /// The backend. Nothing is sent before it is used.
     ///
     /// # Errors
@@ -98,6 +113,7 @@ impl Connect {
             ($backend:path, $config:path, $url:expr) => {{
                 let mut config = <$config>::new($url, self.store)?;
                 (config.payload, config.headers, config.roots) = (self.payload, self.headers, self.roots);
+                config.connector = self.connector;
                 Ok(Arc::new(<$backend>::new(config)))
             }};
         }

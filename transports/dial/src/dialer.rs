@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,18 +16,19 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::route::Route;
 use crate::stream::Inner;
-use crate::{Roots, Stream};
+use crate::{Connector, Roots, Stream};
 
 #[cfg(feature = "tls")]
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+type Secured = hyper_rustls::HttpsConnector<Route>;
 #[cfg(not(feature = "tls"))]
-type Connector = HttpConnector;
+type Secured = Route;
 
 /// Opens connections to the hosts of `http`, `https`, `ws` and `wss` URLs.
 #[derive(Clone)]
 pub struct Dialer {
-    connector: Connector,
+    connector: Secured,
     timeout: Duration,
 }
 
@@ -46,14 +48,12 @@ pub enum DialError {
 }
 
 impl Dialer {
-    /// A dialer that trusts `roots`, and waits for a connection, TLS included, for at most `timeout`.
+    /// A dialer that trusts `roots`, and waits for a connection, TLS included, for at most `timeout`. It connects over TCP,
+    /// or, if there is one, with `connector`.
     #[must_use]
-    pub fn new(roots: &Roots, timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(timeout));
-        Self { connector: connector(tcp, roots), timeout }
+    pub fn new(roots: &Roots, connector: Option<Arc<dyn Connector>>, timeout: Duration) -> Self {
+        let route = connector.map_or_else(|| Route::Tcp(tcp(timeout)), Route::Own);
+        Self { connector: secured(route, roots), timeout }
     }
 
     /// Connects to the host of `uri`.
@@ -68,18 +68,26 @@ impl Dialer {
     }
 }
 
+fn tcp(timeout: Duration) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(timeout));
+    tcp
+}
+
 #[cfg(feature = "tls")]
-fn connector(tcp: HttpConnector, roots: &Roots) -> Connector {
+fn secured(route: Route, roots: &Roots) -> Secured {
     hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(roots.client_config())
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp)
+        .wrap_connector(route)
 }
 
 #[cfg(not(feature = "tls"))]
-fn connector(tcp: HttpConnector, _: &Roots) -> Connector {
-    tcp
+fn secured(route: Route, _: &Roots) -> Secured {
+    route
 }
 
 impl Service<Uri> for Dialer {

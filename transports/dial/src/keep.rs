@@ -129,6 +129,8 @@ async fn open<P: Protocol>(
     let mut attempt = std::pin::pin!(attempt);
     loop {
         tokio::select! {
+            // A command that comes in the same moment is for the connection, or for the next attempt.
+            biased;
             opened = attempt.as_mut() => return Ok(opened.unwrap_or_else(|_| Err(P::timeout())).flatten()),
             command = commands.receiver.recv() => {
                 P::queue(&mut commands.waiting, command.ok_or(Abandoned)?);
@@ -147,6 +149,8 @@ async fn back_off<P: Protocol>(
     let mut due = started + backoff(pace, failures);
     loop {
         tokio::select! {
+            // The wait ends when it is due, however many commands come.
+            biased;
             () = sleep_until(due) => return Ok(()),
             command = commands.receiver.recv() => {
                 P::queue(&mut commands.waiting, command.ok_or(Abandoned)?);

@@ -1,12 +1,12 @@
 //! How network clients reach a server, in one place: TCP with happy eyeballs and without delay, TLS, and coming back
-//! when a connection breaks.
+//! when a connection breaks. A [`Connector`] takes the place of TCP.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //! use livestore_dial::{Dialer, Roots};
 //!
 //! # async fn dial() -> Result<(), livestore_dial::DialError> {
-//! let dialer = Dialer::new(&Roots::public(), Duration::from_secs(10));
+//! let dialer = Dialer::new(&Roots::public(), None, Duration::from_secs(10));
 //! let stream = dialer.dial(&"wss://example.com".parse().expect("a URL")).await?;
 //! # Ok(())
 //! # }
@@ -18,11 +18,14 @@
 //!
 //! A [`Dialer`] is a connector for hyper's clients too.
 
+mod connector;
 mod dialer;
 mod keep;
 mod roots;
+mod route;
 mod stream;
 
+pub use connector::{ByteStream, Connector};
 pub use dialer::{DialError, Dialer};
 pub use keep::{Abandoned, Commands, Ended, Pace, Protocol, keep_connected};
 pub use roots::{InvalidRoot, Roots};

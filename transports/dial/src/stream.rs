@@ -7,15 +7,15 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use crate::route::Plain;
 
 #[cfg(feature = "tls")]
-pub(crate) type Inner = hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(crate) type Inner = hyper_rustls::MaybeHttpsStream<Plain>;
 #[cfg(not(feature = "tls"))]
-pub(crate) type Inner = TokioIo<TcpStream>;
+pub(crate) type Inner = Plain;
 
-/// A connection to a server, as hyper reads and writes it; [`TokioIo`] makes it one of tokio's.
+/// A connection to a server, as hyper reads and writes it; [`TokioIo`](hyper_util::rt::TokioIo) makes it one of tokio's.
 pub struct Stream(Inner);
 
 impl Stream {

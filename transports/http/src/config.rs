@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use livestore_dial::{HTTP_SCHEMES, Roots};
+use livestore_dial::{Connector, HTTP_SCHEMES, Roots};
 use livestore_traits::StoreId;
 use livestore_wire::{Encoding, InvalidUrl, PayloadSource, StoreUrl};
 
@@ -20,6 +20,8 @@ pub struct HttpConfig {
     pub payload: Option<Arc<dyn PayloadSource>>,
     /// Whose certificates to trust.
     pub roots: Roots,
+    /// Another way to the server than TCP, for example through a proxy.
+    pub connector: Option<Arc<dyn Connector>>,
     /// How messages are written: compact by default.
     pub encoding: Encoding,
     /// How long connecting may take.
@@ -48,6 +50,7 @@ impl HttpConfig {
             headers: HeaderMap::new(),
             payload: None,
             roots: Roots::public(),
+            connector: None,
             encoding: Encoding::Postcard,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

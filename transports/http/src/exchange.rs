@@ -41,7 +41,7 @@ impl Connections {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(config.max_idle_connections)
             .pool_idle_timeout(config.idle_timeout)
-            .build(Dialer::new(&config.roots, config.connect_timeout));
+            .build(Dialer::new(&config.roots, config.connector.clone(), config.connect_timeout));
         Self { client }
     }
 

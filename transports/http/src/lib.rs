@@ -30,5 +30,5 @@ mod exchange;
 pub use backend::HttpBackend;
 pub use config::HttpConfig;
 pub use error::HttpError;
-pub use livestore_dial::Roots;
+pub use livestore_dial::{ByteStream, Connector, Roots};
 pub use livestore_wire::{Encoding, InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

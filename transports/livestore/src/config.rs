@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderMap;
-use livestore_dial::{HTTP_SCHEMES, Roots, WS_SCHEMES};
+use livestore_dial::{Connector, HTTP_SCHEMES, Roots, WS_SCHEMES};
 use livestore_traits::StoreId;
 use livestore_wire::livestore::SyncUrl;
 use livestore_wire::{InvalidUrl, PayloadSource};
@@ -21,6 +21,8 @@ pub struct LiveStoreWsConfig {
     pub payload: Option<Arc<dyn PayloadSource>>,
     /// Whose certificates to trust.
     pub roots: Roots,
+    /// Another way to the server than TCP, for example through a proxy.
+    pub connector: Option<Arc<dyn Connector>>,
     /// How long connecting may take, up to the server's first message.
     pub connect_timeout: Duration,
     /// The first backoff, and the least time between two attempts.
@@ -51,6 +53,7 @@ impl LiveStoreWsConfig {
             headers: HeaderMap::new(),
             payload: None,
             roots: Roots::public(),
+            connector: None,
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(20),
@@ -74,6 +77,8 @@ pub struct LiveStoreHttpConfig {
     pub payload: Option<Arc<dyn PayloadSource>>,
     /// Whose certificates to trust.
     pub roots: Roots,
+    /// Another way to the server than TCP, for example through a proxy.
+    pub connector: Option<Arc<dyn Connector>>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long an answer may take, and how long it may pause once it has begun.
@@ -97,6 +102,7 @@ impl LiveStoreHttpConfig {
             headers: HeaderMap::new(),
             payload: None,
             roots: Roots::public(),
+            connector: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_frame_bytes: 4 * 1024 * 1024,

@@ -46,7 +46,7 @@ mod ws;
 pub use config::{LiveStoreHttpConfig, LiveStoreWsConfig};
 pub use error::LiveStoreError;
 pub use http::LiveStoreHttp;
-pub use livestore_dial::Roots;
+pub use livestore_dial::{ByteStream, Connector, Roots};
 pub use livestore_wire::{InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};
 pub use ws::LiveStoreWs;
 

@@ -1,6 +1,6 @@
 //! The stores of a server: opened on demand, shared, closed when nobody has used them for a while.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) struct HubLimits {
 pub(crate) struct Hub {
     provider: Box<dyn BackendProvider>,
     limits: HubLimits,
-    stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
+    stores: Mutex<BTreeMap<StoreId, Arc<Slot>>>,
     started: Instant,
     has_sweeper: AtomicBool,
 }
@@ -97,7 +97,7 @@ impl Hub {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
+    fn stores(&self) -> MutexGuard<'_, BTreeMap<StoreId, Arc<Slot>>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

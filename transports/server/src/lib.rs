@@ -12,7 +12,8 @@
 //! ```
 //!
 //! [`ServerBuilder::into_service`] gives the same server as a service, to be mounted into somebody's own hyper, axum or
-//! tower server; that server must let connections upgrade (`with_upgrades` in hyper).
+//! tower server; that server must let connections upgrade (`with_upgrades` in hyper). [`SyncService::serve_connection`]
+//! serves a byte stream that is none of TCP's.
 //!
 //! # What it answers
 //!
@@ -109,6 +110,7 @@
 mod access;
 mod admission;
 mod authorizer;
+mod connection;
 mod cors;
 mod http;
 mod hub;

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerLimits {
-    /// The most connections of the server's own listener that speak HTTP. Beyond it, they are closed at once.
+    /// The most connections, of the server's own listener or given to it, that speak HTTP. Beyond it, they are closed at once.
     pub max_connections: usize,
     /// The most WebSockets. Beyond it, 503 instead of the upgrade.
     pub max_websockets: usize,

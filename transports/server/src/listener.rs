@@ -3,28 +3,19 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use livestore_traits::BackendProvider;
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::access::Guard;
-use crate::authorizer::{AllowAll, Authorizer, PeerAddr};
+use crate::authorizer::{AllowAll, Authorizer};
+use crate::connection::Connection;
 use crate::cors::Cors;
 use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
 use crate::service::SyncService;
 
-/// The largest head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long accepting pauses after it failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -90,8 +81,7 @@ impl ServerBuilder {
         let local_addr = listener.local_addr()?;
         let service = self.into_service();
         let running = service.shared.lifecycle.enter();
-        let connections = Arc::new(Semaphore::new(service.shared.limits.max_connections));
-        tokio::spawn(accept(listener, service.clone(), connections, running));
+        tokio::spawn(accept(listener, service.clone(), running));
         Ok(Server { service, local_addr })
     }
 }
@@ -155,16 +145,13 @@ impl Drop for Server {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    service: SyncService,
-    connections: Arc<Semaphore>,
-    mut running: Running,
-) {
+async fn accept(listener: TcpListener, service: SyncService, mut running: Running) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            // First, so that no flood of connections keeps a server from ending.
+            biased;
             () = running.reached(Phase::Draining) => return,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -174,48 +161,10 @@ async fn accept(
                 continue;
             }
         };
-        // Without a permit the connection is dropped: it could only cost what is missing already.
-        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
-        let service = service.clone();
-        let running = running.clone();
-        tokio::spawn(async move {
-            serve(stream, PeerAddr(peer), service, running).await;
-            drop(permit);
-        });
-    }
-}
-
-async fn serve(stream: TcpStream, peer: PeerAddr, service: SyncService, mut running: Running) {
-    // Answers are small and written whole; a delayed one only waits.
-    let _ = stream.set_nodelay(true);
-    let header_timeout = service.shared.limits.header_timeout;
-    let answer = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        service.call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), answer)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut waiting_for = Phase::Draining;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                return;
-            }
-            () = running.reached(waiting_for) => {
-                if running.phase() == Phase::Stopped {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                waiting_for = Phase::Stopped;
-            }
+        // Answers are small and written whole; a delayed one only waits.
+        let _ = stream.set_nodelay(true);
+        if let Some(connection) = Connection::admit(&service) {
+            tokio::spawn(connection.serve(stream, peer));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -12,9 +13,11 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Body;
 use livestore_traits::{BackendProvider, BoxError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
 use crate::access::Guard;
+use crate::connection::Connection;
 use crate::cors::Cors;
 use crate::hub::{Hub, HubLimits};
 use crate::lifecycle::Lifecycle;
@@ -40,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<ServerLimits>,
     pub(crate) guard: Arc<Guard>,
     pub(crate) lifecycle: Lifecycle,
+    /// One permit per connection that speaks HTTP.
+    pub(crate) connections: Arc<Semaphore>,
     /// One permit per WebSocket.
     pub(crate) websockets: Arc<Semaphore>,
     pub(crate) has_public_history: bool,
@@ -64,6 +69,7 @@ impl SyncService {
                 hub: Hub::new(provider, hub_limits),
                 guard: Arc::new(guard),
                 lifecycle: Lifecycle::new(),
+                connections: Arc::new(Semaphore::new(limits.max_connections)),
                 websockets: Arc::new(Semaphore::new(limits.max_websockets)),
                 limits: Arc::new(limits),
                 has_public_history,
@@ -79,6 +85,21 @@ impl SyncService {
         B::Error: Into<BoxError>,
     {
         router::answer(&self.shared, request).await
+    }
+
+    /// Serves a connection that somebody else has accepted, as the server's own listener serves its own: a Unix socket, a
+    /// TLS stream, one end of a pipe. Returns when it has ended, has become a WebSocket, or the server stops; at once if
+    /// there are [`ServerLimits::max_connections`] already.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection, unless it has become a WebSocket.
+    pub async fn serve_connection<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        if let Some(connection) = Connection::admit(self) {
+            connection.serve(stream, peer).await;
+        }
     }
 
     /// Drains: refuses new work, answers what is in flight, closes WebSockets as going away, and drops what is not

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
-use livestore_dial::{Roots, WS_SCHEMES};
+use livestore_dial::{Connector, Roots, WS_SCHEMES};
 use livestore_traits::StoreId;
 use livestore_wire::{Endpoint, InvalidUrl, PayloadSource, StoreUrl};
 
@@ -21,6 +21,8 @@ pub struct WsConfig {
     pub payload: Option<Arc<dyn PayloadSource>>,
     /// Whose certificates to trust.
     pub roots: Roots,
+    /// Another way to the server than TCP, for example through a proxy.
+    pub connector: Option<Arc<dyn Connector>>,
     /// How long connecting may take, up to the server's first message.
     pub connect_timeout: Duration,
     /// The first backoff, and the least time between two attempts.
@@ -52,6 +54,7 @@ impl WsConfig {
             headers: HeaderMap::new(),
             payload: None,
             roots: Roots::public(),
+            connector: None,
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(20),

@@ -3,7 +3,7 @@
 //! It reads whether or not it can write: pages have room in their pulls' windows, so reading never waits, and a server
 //! that waits for this side to read can't be waited for in turn.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ pub(crate) struct Connection {
     socket: WebSocketStream<TokioIo<Stream>>,
     config: WsConfig,
     capabilities: Capabilities,
-    pushes: HashMap<u64, oneshot::Sender<Result<PushAck, PushError>>>,
-    pulls: HashMap<u64, RunningPull>,
+    pushes: BTreeMap<u64, oneshot::Sender<Result<PushAck, PushError>>>,
+    pulls: BTreeMap<u64, RunningPull>,
     /// The head of the page whose body is the next message.
     announced: Option<(u64, PageHead)>,
     said_at: Instant,
@@ -79,8 +79,8 @@ impl Connection {
             socket,
             config: config.clone(),
             capabilities: store.capabilities.into(),
-            pushes: HashMap::new(),
-            pulls: HashMap::new(),
+            pushes: BTreeMap::new(),
+            pulls: BTreeMap::new(),
             announced: None,
             said_at: Instant::now(),
             pinged_at: None,

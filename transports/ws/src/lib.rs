@@ -59,5 +59,5 @@ mod pull;
 pub use backend::WsBackend;
 pub use config::WsConfig;
 pub use error::WsError;
-pub use livestore_dial::Roots;
+pub use livestore_dial::{ByteStream, Connector, Roots};
 pub use livestore_wire::{InvalidPayload, InvalidUrl, PayloadSource, SyncPayload};

@@ -35,7 +35,8 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(config: WsConfig, state: watch::Sender<LinkState>) -> Self {
-        Self { dialer: Dialer::new(&config.roots, config.connect_timeout), config, state }
+        let dialer = Dialer::new(&config.roots, config.connector.clone(), config.connect_timeout);
+        Self { config, dialer, state }
     }
 
     pub(crate) const fn pace(&self) -> Pace {

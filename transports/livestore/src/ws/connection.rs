@@ -3,7 +3,8 @@
 //! It reads whether or not it can write: items have room in their pulls' windows or end them, so reading never waits, and
 //! a server that waits for this side to read can't be waited for in turn.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,8 +37,8 @@ pub(super) struct Connection<S> {
     socket: WebSocketStream<S>,
     config: Arc<LiveStoreWsConfig>,
     payload: Option<SyncPayload>,
-    pushes: HashMap<u64, RunningPush>,
-    pulls: HashMap<u64, RunningPull>,
+    pushes: BTreeMap<u64, RunningPush>,
+    pulls: BTreeMap<u64, RunningPull>,
     pinged_at: Instant,
     /// Whether nothing has come since.
     is_silent: bool,
@@ -68,8 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
             socket,
             config,
             payload,
-            pushes: HashMap::new(),
-            pulls: HashMap::new(),
+            pushes: BTreeMap::new(),
+            pulls: BTreeMap::new(),
             pinged_at: Instant::now(),
             is_silent: true,
         };
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
 
     async fn close(mut self) {
         let goodbye = async {
-            for id in std::mem::take(&mut self.pulls).into_keys() {
+            for id in take(&mut self.pulls).into_keys() {
                 self.feed(&ClientFrame::Interrupt(request_id(id)))?;
             }
             let close = Message::close(Some(CloseCode::NORMAL_CLOSURE), "");
@@ -206,10 +207,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
     }
 
     fn fail_requests(&mut self, error: &LiveStoreError) {
-        for (_, push) in self.pushes.drain() {
+        for push in take(&mut self.pushes).into_values() {
             let _ = push.answer.send(Err(error.clone().into()));
         }
-        for (_, pull) in self.pulls.drain() {
+        for pull in take(&mut self.pulls).into_values() {
             let _ = pull.deliveries.send(Delivery::Failed(error.clone().pull()));
         }
     }
@@ -236,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
         let mut bytes = len;
         for item in items {
             // All of the chunk counts with its first item.
-            let _ = pull.deliveries.send(Delivery::Item { item, bytes: std::mem::take(&mut bytes) });
+            let _ = pull.deliveries.send(Delivery::Item { item, bytes: take(&mut bytes) });
         }
         self.acknowledge(id)
     }
@@ -247,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
         if pull.waiting_bytes >= self.config.pull_window_bytes {
             return Ok(());
         }
-        for _ in 0..std::mem::take(&mut pull.unacknowledged) {
+        for _ in 0..take(&mut pull.unacknowledged) {
             self.feed(&ClientFrame::Ack(request_id(id)))?;
         }
         Ok(())

@@ -50,7 +50,8 @@ pub(super) struct Handshake {
 
 impl Handshake {
     pub(super) fn new(config: Arc<LiveStoreWsConfig>) -> Self {
-        Self { dialer: Dialer::new(&config.roots, config.connect_timeout), config }
+        let dialer = Dialer::new(&config.roots, config.connector.clone(), config.connect_timeout);
+        Self { dialer, config }
     }
 
     fn request(&self, payload: Option<&SyncPayload>, key: &str) -> Request<Empty<Bytes>> {

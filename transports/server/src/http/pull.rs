@@ -62,6 +62,8 @@ async fn wait_for_page(
         Ok(None)
     };
     tokio::select! {
+        // A page that is there is better than none.
+        biased;
         page = next => page,
         () = tokio::time::sleep(wait) => Ok(None),
         () = running.reached(Phase::Draining) => Ok(None),

@@ -89,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Self { socket, store, pushes, pulls, .. } = self;
         drop((pushes, pulls, store));
         tokio::select! {
+            biased;
             () = close(socket.into_inner(), closing) => {}
             () = running.reached(Phase::Stopped) => {}
         }
