@@ -148,6 +148,7 @@ async fn change_or(changes: &mut watch::Receiver<State>, moment: Option<Instant>
         }
     };
     tokio::select! {
+        biased;
         // The sender is held by whoever waits, so it is never gone.
         _ = changes.changed() => {}
         () = at_moment => {}

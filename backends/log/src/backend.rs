@@ -162,7 +162,7 @@ impl<S: LogStorage> StoreBackend<S> {
         &self,
         read: impl FnOnce(&S) -> Result<T, BoxError> + Send + 'static,
     ) -> Result<T, Failure> {
-        if !S::READS_BLOCK {
+        if !S::READS_BLOCK || self.core.writer.is_inline() {
             return read(&self.core.storage).map_err(Failure::read);
         }
         let storage = self.core.storage.clone();

@@ -39,7 +39,7 @@ impl<S: LogStorage> Stores<S> {
         })
     }
 
-    /// Writes in the task of the caller, for storages that never wait.
+    /// Reads and writes in the task of the caller: for storages that never wait, and for simulations in one thread.
     ///
     /// # Errors
     /// If the storage cannot be read.

@@ -33,6 +33,11 @@ impl<S: LogStorage> Writer<S> {
         }
     }
 
+    /// Whether nothing is done on another thread.
+    pub(crate) const fn is_inline(&self) -> bool {
+        matches!(self, Self::Inline(_))
+    }
+
     /// Bytes of commands that wait or are being written.
     pub(crate) fn queued_bytes(&self) -> usize {
         match self {

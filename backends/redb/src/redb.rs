@@ -56,6 +56,20 @@ impl RedbBackends {
         Self::start(storage, config, Path::new("device"))
     }
 
+    /// As [`Self::open_device`], and reads and writes in the task of the caller, whatever it waits for: in a simulation
+    /// that has one thread, the same run comes out each time.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_device_inline(
+        device: impl redb::StorageBackend,
+        config: RedbConfig,
+    ) -> Result<Self, OpenError> {
+        let storage = RedbStorage::open_device(device, &config)?;
+        let stores = Stores::inline(storage, config.log);
+        stores.map(Self).map_err(|source| OpenError::storage(Path::new("device"), source))
+    }
+
     fn start(storage: RedbStorage, config: RedbConfig, path: &Path) -> Result<Self, OpenError> {
         let stores = Stores::threaded(storage, config.log);
         stores.map(Self).map_err(|source| OpenError::storage(path, source))

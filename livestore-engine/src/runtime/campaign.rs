@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 use super::clock;
 use super::core::LeaderFailure;
-use super::leader_handle::{LeaderHandle, Tenure, ThreadHandle};
-use super::leader_thread::{LeaderSettings, StartingLeader, StatusBoard, spawn_leader};
+use super::leader_handle::{LeaderHandle, LoopHandle, Tenure};
+use super::leader_host::{StartingLeader, spawn_leader};
+use super::leader_loop::{LeaderSettings, StatusBoard};
 use super::link::LocalLink;
 use super::recovery::RecoveryError;
 
@@ -95,7 +96,7 @@ pub(super) struct Campaign {
     pub(super) ways: Campaigning,
     pub(super) board: Option<StatusBoard>,
     /// A leader that is being started: it has the log, though it does not lead yet.
-    starting: Option<(ThreadHandle, Tenure)>,
+    starting: Option<(LoopHandle, Tenure)>,
 }
 
 impl Campaign {
@@ -166,15 +167,15 @@ impl Campaign {
     }
 
     async fn lead(&mut self, leadership: Option<Arc<dyn Leadership>>) -> Result<Part, SeekError> {
-        let StartingLeader { thread, tenure, started } =
+        let StartingLeader { leader, tenure, started } =
             spawn_leader(self.settings.clone(), leadership, self.board.clone())?;
         // Where a shutdown finds it, should one come meanwhile.
-        self.starting = Some((thread.clone(), tenure));
+        self.starting = Some((leader.clone(), tenure));
         let started = started.await;
         let starting = self.starting.take();
         let board = started.map_err(|_| RecoveryError::Eventlog(EventlogError::Closed))??;
         let (_, tenure) = starting.expect("only a shutdown takes it, and ends this");
-        let handle = LeaderHandle { thread, status: board.subscribe() };
+        let handle = LeaderHandle { leader, status: board.subscribe() };
         self.board = Some(board);
         let door = match &self.ways.rendezvous {
             Some(rendezvous) => {
@@ -309,5 +310,5 @@ async fn shut_down(part: Option<Part>) {
     let Some(Part::Leading { handle, door, tenure: _tenure }) = part else { return };
     // First, so that sessions of other processes push to the next leader what this one does not take any more.
     drop(door);
-    handle.thread.shut_down().await;
+    handle.leader.shut_down().await;
 }

@@ -1,6 +1,6 @@
-//! How the rest of a store reaches its leader's thread: the messages, and the handle that sends them.
+//! How the rest of a store reaches its leader: the messages, and the handle that sends them.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use livestore_traits::{
     Attach, Attached, EventlogError, EventlogReader, LeaderItem, LostLeadership, SessionId, SessionSnapshot,
@@ -9,10 +9,11 @@ use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::core::LeaderFailure;
+use super::inbox::Inbox;
 use super::upstream::PagePermit;
 use crate::processor::{Input, LeaderStatus, LinkId};
 
-/// What the leader's thread is told.
+/// What the leader is told.
 #[derive(Debug)]
 pub(crate) enum LeaderMessage {
     Input(Input),
@@ -43,21 +44,21 @@ pub(super) type ShutDown = oneshot::Sender<Vec<JoinSet<()>>>;
 /// How the rest of a store reaches its leader.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderHandle {
-    pub(super) thread: ThreadHandle,
+    pub(super) leader: LoopHandle,
     pub(super) status: watch::Receiver<LeaderStatus>,
 }
 
 /// A handle of a leader that may not lead yet: what is sent to it is taken once it does.
 #[derive(Clone, Debug)]
-pub(super) struct ThreadHandle {
-    pub(super) inbox: mpsc::Sender<LeaderMessage>,
+pub(super) struct LoopHandle {
+    pub(super) inbox: Inbox,
     pub(super) failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
 }
 
 /// Ends the leader when it is dropped, whoever has a handle: sessions of other stores may keep theirs for a while, and
 /// the leader's own tasks send to it too, so a closed channel cannot tell it.
 #[derive(Debug)]
-pub(super) struct Tenure(pub(super) mpsc::Sender<LeaderMessage>);
+pub(super) struct Tenure(pub(super) Inbox);
 
 impl Drop for Tenure {
     fn drop(&mut self) {
@@ -69,7 +70,7 @@ impl Drop for Tenure {
 impl LeaderHandle {
     /// Sends a message; an error means that the leader is gone.
     pub(crate) fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
-        self.thread.send(message)
+        self.leader.send(message)
     }
 
     /// Asks for something that the leader answers once.
@@ -77,7 +78,7 @@ impl LeaderHandle {
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> LeaderMessage,
     ) -> Result<T, LeaderGone> {
-        self.thread.ask(message).await
+        self.leader.ask(message).await
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
@@ -86,13 +87,13 @@ impl LeaderHandle {
 
     /// Waits until the leader has stopped and returns why, if that was a failure.
     pub(crate) async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
-        self.thread.stopped().await
+        self.leader.stopped().await
     }
 }
 
-impl ThreadHandle {
+impl LoopHandle {
     fn send(&self, message: LeaderMessage) -> Result<(), LeaderGone> {
-        self.inbox.send(message).map_err(|_| LeaderGone)
+        self.inbox.send(message)
     }
 
     async fn ask<T>(
@@ -124,7 +125,7 @@ impl ThreadHandle {
     }
 }
 
-/// The leader's thread has ended.
+/// The leader has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("the leader is gone")]
 pub(crate) struct LeaderGone;

@@ -16,7 +16,7 @@ use super::campaign::{Campaign, Campaigning, Close, LOOK_AGAIN_MS, Role, SeekErr
 use super::clock;
 use super::core::LeaderFailure;
 use super::leader_handle::LeaderMessage;
-use super::leader_thread::LeaderSettings;
+use super::leader_loop::LeaderSettings;
 use super::link::LocalLink;
 
 /// A store's part in its client. Dropping it ends a leader in this process.

@@ -7,8 +7,10 @@
 mod campaign;
 pub(crate) mod clock;
 mod core;
+mod inbox;
 mod leader_handle;
-mod leader_thread;
+mod leader_host;
+mod leader_loop;
 mod link;
 mod member;
 mod recovery;
@@ -19,10 +21,11 @@ mod upstream;
 pub use self::core::{LeaderCore, LeaderFailure, OutwardEffect};
 pub use self::recovery::{RecoveryError, RecoveryProgress};
 
-pub use self::leader_thread::UnknownPolicy;
+pub use self::leader_host::{LeaderHost, SpawnLeader};
+pub use self::leader_loop::UnknownPolicy;
 
 pub(crate) use self::campaign::{Campaigning, Role, SeekError};
-pub(crate) use self::leader_thread::{LeaderSettings, OnReplay, OpenLog};
+pub(crate) use self::leader_loop::{LeaderSettings, NewIdentity, OnReplay, OpenLog};
 pub(crate) use self::member::{BeginError, Member, RelayLink};
 pub(crate) use self::session_cell::{ReceiptState, SessionCell};
 pub(crate) use self::session_task::spawn_session;

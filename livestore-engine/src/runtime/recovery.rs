@@ -2,7 +2,8 @@
 //!
 //! The log is the truth. The state may lag behind it after a crash, or may have followed a history that was rolled back
 //! since; it is never ahead. Where its version is in the log, it is replayed from there; otherwise it is first undone to
-//! the last event that both share; and where undo data does not reach so far, it is rebuilt from the root.
+//! the last event that both share; and where undo data does not reach so far, or the state turns out to be damaged, it is
+//! rebuilt from the root.
 
 use livestore_traits::{
     Event, Eventlog, EventlogError, Heads, Identity, LogCommit, MaterializeBatch, MaterializeError,
@@ -86,22 +87,37 @@ fn fence(log: &mut dyn Eventlog, term: Term) -> Result<Heads, EventlogError> {
     }
 }
 
-/// Brings the state to the log's head.
+/// Brings the state to the log's head. Damage that shows on the way is one more reason to rebuild it: a state that was
+/// opened in good faith would otherwise keep the store from ever starting again.
 pub(super) fn bring_up(
     log: &dyn Eventlog,
     state: &mut dyn Materializer,
     heads: &Heads,
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<Vec<UnknownEvent>, RecoveryError> {
-    let mut at = match undo_to_shared(log, state, heads) {
-        Err(RecoveryError::Materialize(MaterializeError::NoUndo { .. } | MaterializeError::Corrupt(_))) => {
-            tracing::warn!("the state cannot be undone to what the log has; rebuilding it");
+    let followed =
+        undo_to_shared(log, state, heads).and_then(|shared| replay(log, state, heads, shared, progress));
+    match followed {
+        Err(RecoveryError::Materialize(
+            error @ (MaterializeError::NoUndo { .. } | MaterializeError::Corrupt(_)),
+        )) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the state is made again from the log");
             state.reset()?;
-            SeqNum::ROOT
+            replay(log, state, heads, SeqNum::ROOT, progress)
         }
-        result => result?,
-    };
-    let (mut unknown, mut count) = (Vec::new(), 0);
+        followed => followed,
+    }
+}
+
+/// Applies what the log has after `from`, which is the state's version.
+fn replay(
+    log: &dyn Eventlog,
+    state: &mut dyn Materializer,
+    heads: &Heads,
+    from: SeqNum,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<Vec<UnknownEvent>, RecoveryError> {
+    let (mut at, mut unknown, mut count) = (from, Vec::new(), 0);
     while at != heads.local {
         let events = log.read(at.position(), ReadLimit::events(REPLAY_EVENTS))?;
         let Some(last) = events.last().map(|event| event.num) else { break };

@@ -1,6 +1,6 @@
 //! The leader's way to its backend: tasks that pull, push and watch, and report as inputs.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use livestore_traits::{Pull, Push, SyncBackend};
@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::inbox::Inbox;
 use super::leader_handle::LeaderMessage;
 use crate::processor::{AttemptId, Input, PullId};
 
@@ -18,7 +19,7 @@ const PAGES_AHEAD: usize = 64;
 #[derive(Debug)]
 pub(super) struct Upstream {
     backend: Arc<dyn SyncBackend>,
-    inbox: mpsc::Sender<LeaderMessage>,
+    inbox: Inbox,
     runtime: Handle,
     tasks: JoinSet<()>,
     pull: Option<AbortHandle>,
@@ -38,11 +39,7 @@ impl PagePermit {
 }
 
 impl Upstream {
-    pub(super) fn new(
-        backend: Arc<dyn SyncBackend>,
-        inbox: mpsc::Sender<LeaderMessage>,
-        runtime: Handle,
-    ) -> Self {
+    pub(super) fn new(backend: Arc<dyn SyncBackend>, inbox: Inbox, runtime: Handle) -> Self {
         let mut this = Self {
             backend,
             inbox,

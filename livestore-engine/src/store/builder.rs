@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use livestore_traits::{
-    Eventlog, EventlogError, LeaderElection, LeaderError, LinkError, MaterializeError, Materializer,
-    MaterializerSource, Rendezvous, SessionId, StoreId, SyncBackend,
+    Eventlog, EventlogError, Identity, LeaderElection, LeaderError, LinkError, MaterializeError,
+    Materializer, MaterializerSource, Rendezvous, SessionId, StoreId, SyncBackend,
 };
 
 use super::handle::Store;
@@ -15,8 +15,8 @@ use super::sources::{OneState, OpenedStates};
 use super::status::{Presence, PresenceWatch};
 use crate::processor::{LeaderConfig, LeaderStatus, SessionConfig, SyncActivity};
 use crate::runtime::{
-    BeginError, Campaigning, LeaderFailure, LeaderSettings, Member, OnReplay, OpenLog, RecoveryError,
-    RecoveryProgress, SeekError, UnknownPolicy, clock,
+    BeginError, Campaigning, LeaderFailure, LeaderHost, LeaderSettings, Member, NewIdentity, OnReplay,
+    OpenLog, RecoveryError, RecoveryProgress, SeekError, UnknownPolicy, clock,
 };
 
 /// Is called with each status of a leader.
@@ -102,6 +102,8 @@ pub struct StoreBuilder {
     initial_sync: InitialSync,
     on_unknown: UnknownPolicy,
     on_replay: OnReplay,
+    leader_host: LeaderHost,
+    new_identity: NewIdentity,
 }
 
 impl fmt::Debug for StoreBuilder {
@@ -123,6 +125,8 @@ impl StoreBuilder {
             initial_sync: InitialSync::default(),
             on_unknown: UnknownPolicy::default(),
             on_replay: Arc::new(Mutex::new(|_| {})),
+            leader_host: LeaderHost::default(),
+            new_identity: Arc::new(Mutex::new(clock::new_identity)),
         }
     }
 
@@ -222,9 +226,22 @@ impl StoreBuilder {
         self
     }
 
+    /// Where the leader runs, when it is in this process.
+    pub fn leader_host(mut self, host: LeaderHost) -> Self {
+        self.leader_host = host;
+        self
+    }
+
+    /// How to make a client id with the secret that proves it, once for each new log, and again when a backend says that
+    /// another client owns the id. Without it, ids are random; a secret must not be guessed.
+    pub fn new_identity(mut self, make: impl FnMut() -> Identity + Send + 'static) -> Self {
+        self.new_identity = Arc::new(Mutex::new(make));
+        self
+    }
+
     /// Leads, or follows whoever leads, and starts. Waits for a leader, and for the backend if asked to.
     ///
-    /// Runs on the tokio runtime it is called in, beside a thread for the leader.
+    /// Runs on the tokio runtime it is called in, beside a thread for the leader unless that is a task.
     ///
     /// # Errors
     /// [`StartError`] if a part is missing or cannot be used.
@@ -240,6 +257,8 @@ impl StoreBuilder {
             backend: self.backend,
             on_unknown: self.on_unknown,
             on_replay: self.on_replay,
+            host: self.leader_host,
+            new_identity: self.new_identity,
         };
         let election = self.ways.election.clone();
         let limit = self.config.leader_limit.unwrap_or(Duration::MAX);

@@ -234,6 +234,7 @@ impl Store {
         let is_known = |leader: &LeaderStatus| (leader.term, leader.revision) >= (asked.term, asked.revision);
         status.wait_for(is_known).await.ok_or(LinkError::Gone)?;
         tokio::select! {
+            biased;
             synced = self.all_synced() => synced,
             off = status.wait_for(|leader| leader.activity == SyncActivity::Off) => {
                 let why = off.ok_or(LinkError::Gone)?.last_error;
@@ -275,6 +276,7 @@ impl Store {
                 session.attached && (has_arrived(at, then) || has_arrived(at, &now))
             });
             tokio::select! {
+                biased;
                 _ = arrived => return Ok(()),
                 leader = status.changed() => now = leader.ok_or(LinkError::Gone)?,
             }

@@ -1,19 +1,17 @@
-//! The leader on a thread of its own.
+//! The leader's loop.
 //!
-//! The thread takes what is in its inbox, lets the core decide, and performs what the core hands out. It sleeps until
-//! the next message or the processor's next deadline.
+//! It takes what is in its inbox, lets the core decide, and performs what the core hands out. It sleeps until the next
+//! message or the processor's next deadline.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use livestore_traits::{
-    Attached, Eventlog, EventlogError, EventlogReader, LeaderItem, Leadership, MaterializerSource,
-    Quarantined, SeqNum, SyncBackend, Term, UnknownEvent,
+    Attached, Eventlog, EventlogError, Identity, LeaderItem, Leadership, MaterializerSource, Quarantined,
+    SeqNum, SyncBackend, Term, UnknownEvent,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
@@ -21,7 +19,9 @@ use tokio::task::JoinSet;
 
 use super::clock;
 use super::core::{LeaderCore, LeaderFailure, OutwardEffect};
-use super::leader_handle::{LeaderMessage, ShutDown, Tenure, ThreadHandle};
+use super::inbox::{Inbox, Messages};
+use super::leader_handle::{LeaderMessage, ShutDown};
+use super::leader_host::LeaderHost;
 use super::recovery::{RecoveryError, RecoveryProgress};
 use super::upstream::Upstream;
 use crate::processor::{Input, LeaderConfig, LeaderStatus, LinkId};
@@ -38,15 +38,20 @@ pub(crate) type OpenLog = Arc<Mutex<dyn FnMut() -> Result<Box<dyn Eventlog>, Eve
 /// Is told while the state is brought up from the log.
 pub(crate) type OnReplay = Arc<Mutex<dyn FnMut(RecoveryProgress) + Send>>;
 
+/// Makes a client id with the secret that proves it.
+pub(crate) type NewIdentity = Arc<Mutex<dyn FnMut() -> Identity + Send>>;
+
 /// What a leader needs to begin, as often as it does.
 #[derive(Clone)]
 pub(crate) struct LeaderSettings {
+    pub(crate) host: LeaderHost,
     pub(crate) config: LeaderConfig,
     pub(crate) open_log: OpenLog,
     pub(crate) states: Arc<dyn MaterializerSource>,
     pub(crate) backend: Option<Arc<dyn SyncBackend>>,
     pub(crate) on_unknown: UnknownPolicy,
     pub(crate) on_replay: OnReplay,
+    pub(crate) new_identity: NewIdentity,
 }
 
 /// Where a leader's status is published; shared by all leaders that a store has one after the other.
@@ -77,63 +82,8 @@ impl fmt::Debug for UnknownPolicy {
     }
 }
 
-/// A leader that opens its log and recovers.
-pub(super) struct StartingLeader {
-    pub(super) thread: ThreadHandle,
-    pub(super) tenure: Tenure,
-    pub(super) started: oneshot::Receiver<Result<StatusBoard, RecoveryError>>,
-}
-
-/// Starts the thread, which opens the log and recovers, and then leads.
-///
-/// Without a `leadership` whoever opens the log leads, with the next term. The status goes to `board`, or to a new one.
-pub(super) fn spawn_leader(
-    settings: LeaderSettings,
-    leadership: Option<Arc<dyn Leadership>>,
-    board: Option<StatusBoard>,
-) -> Result<StartingLeader, RecoveryError> {
-    let (inbox, messages) = mpsc::channel();
-    let (failure_sender, failure) = watch::channel(None);
-    let (started_sender, started) = oneshot::channel();
-    let runtime = Handle::current();
-    let own_inbox = inbox.clone();
-    // From here on, so that a leader whose start nobody waits for any more ends too.
-    let tenure = Tenure(inbox.clone());
-    let thread = move || {
-        let _enter = runtime.enter();
-        let opened = LeaderThread::open(settings, leadership, board, own_inbox, runtime.clone());
-        match opened {
-            Ok(mut thread) => {
-                // Whoever started it may have stopped waiting; then the leader is told that it is abandoned.
-                let _ = started_sender.send(Ok(thread.board.clone()));
-                let run = AssertUnwindSafe(|| thread.run(&messages));
-                let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic)));
-                // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
-                drop(messages);
-                match outcome {
-                    Ok(Some(done)) => {
-                        // Whoever asked may have stopped waiting; then the tasks end by themselves.
-                        let _ = done.send(thread.close());
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "the leader stopped");
-                        // Whoever sees the failure may open the log again.
-                        drop(thread);
-                        failure_sender.send_replace(Some(Arc::new(error)));
-                    }
-                }
-            }
-            Err(error) => {
-                let _ = started_sender.send(Err(error));
-            }
-        }
-    };
-    clock::spawn_thread("livestore-leader", thread).map_err(|error| EventlogError::Storage(error.into()))?;
-    Ok(StartingLeader { thread: ThreadHandle { inbox, failure }, tenure, started })
-}
-
-struct LeaderThread {
+/// A leader with its log and state open.
+pub(super) struct LeaderLoop {
     core: LeaderCore,
     board: StatusBoard,
     upstream: Option<Upstream>,
@@ -141,18 +91,20 @@ struct LeaderThread {
     attaching: HashMap<LinkId, oneshot::Sender<(LinkId, Attached)>>,
     next_link: u64,
     on_unknown: UnknownPolicy,
+    new_identity: NewIdentity,
     /// Watches for the loss of leadership; dropping it ends that.
     watch: JoinSet<()>,
     // Dropped last: leadership is given up when log and state are closed.
     _leadership: Option<Arc<dyn Leadership>>,
 }
 
-impl LeaderThread {
-    fn open(
+impl LeaderLoop {
+    /// Opens log and state and recovers.
+    pub(super) fn open(
         settings: LeaderSettings,
         leadership: Option<Arc<dyn Leadership>>,
         board: Option<StatusBoard>,
-        inbox: mpsc::Sender<LeaderMessage>,
+        inbox: Inbox,
         runtime: Handle,
     ) -> Result<Self, RecoveryError> {
         let log = unpoisoned(&settings.open_log)()?;
@@ -168,7 +120,7 @@ impl LeaderThread {
             settings.config,
             clock::now(),
             settings.backend.is_some(),
-            clock::new_identity,
+            || unpoisoned(&settings.new_identity)(),
             &mut *unpoisoned(&settings.on_replay),
         )?;
         let board = match board {
@@ -191,35 +143,65 @@ impl LeaderThread {
             attaching: HashMap::new(),
             next_link: 0,
             on_unknown: settings.on_unknown,
+            new_identity: settings.new_identity,
             watch,
             _leadership: leadership,
         })
     }
 
-    /// Leads until it is told to stop, by the returned sender, or nobody is left to tell it anything.
-    fn run(&mut self, messages: &mpsc::Receiver<LeaderMessage>) -> Result<Option<ShutDown>, LeaderFailure> {
+    /// Where its status is published.
+    pub(super) fn board(&self) -> StatusBoard {
+        self.board.clone()
+    }
+
+    /// Leads on this thread until it is told to stop, by the returned sender, or nobody is left to tell it anything.
+    pub(super) fn run(&mut self, messages: &Messages) -> Result<Option<ShutDown>, LeaderFailure> {
         self.perform_effects()?;
         loop {
-            let now = clock::now();
-            let wait = self.core.poll_timeout().map_or(IDLE, |at| at.saturating_duration_since(now));
-            match messages.recv_timeout(wait) {
-                Ok(first) => {
-                    for message in std::iter::once(first).chain(messages.try_iter().take(MESSAGES_AT_ONCE)) {
-                        if let ControlFlow::Break(done) = self.take(message)? {
-                            return Ok(done);
-                        }
-                    }
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+            let Ok(first) = messages.wait(self.deadline()) else { return Ok(None) };
+            if let ControlFlow::Break(done) = self.turn(first, messages)? {
+                return Ok(done);
             }
-            self.core.handle_timeout(clock::now());
-            self.perform_effects()?;
         }
     }
 
+    /// As [`Self::run`], in a task.
+    pub(super) async fn run_as_task(
+        &mut self,
+        messages: &mut Messages,
+    ) -> Result<Option<ShutDown>, LeaderFailure> {
+        self.perform_effects()?;
+        loop {
+            let first = messages.next(self.deadline()).await;
+            if let ControlFlow::Break(done) = self.turn(first, messages)? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Until when it may sleep.
+    fn deadline(&self) -> Instant {
+        self.core.poll_timeout().unwrap_or_else(|| clock::now() + IDLE)
+    }
+
+    /// Takes in what is there, and does what is due.
+    fn turn(
+        &mut self,
+        first: Option<LeaderMessage>,
+        messages: &Messages,
+    ) -> Result<ControlFlow<Option<ShutDown>>, LeaderFailure> {
+        for message in first.into_iter().chain(messages.ready().take(MESSAGES_AT_ONCE)) {
+            if let ControlFlow::Break(done) = self.take(message)? {
+                return Ok(ControlFlow::Break(done));
+            }
+        }
+        self.core.handle_timeout(clock::now());
+        self.perform_effects()?;
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// Closes log and state. The tasks returned are to be ended: what they hold is given up with the last of them.
-    fn close(self) -> Vec<JoinSet<()>> {
+    pub(super) fn close(self) -> Vec<JoinSet<()>> {
         let upstream = self.upstream.map(Upstream::into_tasks);
         upstream.into_iter().chain([self.watch]).collect()
     }
@@ -312,7 +294,8 @@ impl LeaderThread {
                 }
             }
             OutwardEffect::NewIdentity => {
-                self.core.handle(clock::now(), Input::Identity(clock::new_identity()));
+                let identity = unpoisoned(&self.new_identity)();
+                self.core.handle(clock::now(), Input::Identity(identity));
             }
             OutwardEffect::Unknown(unknown) => self.report_unknown(unknown)?,
             OutwardEffect::Quarantined(quarantined) => report_quarantined(&quarantined),
@@ -349,13 +332,6 @@ fn unpoisoned<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A leader that panicked is over, its sessions with it; they are told why.
-fn panicked(panic: &(dyn Any + Send)) -> LeaderFailure {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    LeaderFailure::Panicked(text.unwrap_or("for a reason that is no text").to_owned())
-}
-
 fn report_quarantined(quarantined: &[Quarantined]) {
     for event in quarantined {
         tracing::warn!(num = %event.num, name = %event.name, error = event.error, "the materializer of an event failed");
@@ -369,7 +345,7 @@ fn report_adopted(adopted: &[SeqNum]) {
 }
 
 /// Tells the leader when it leads no more.
-async fn watch_leadership(leadership: Arc<dyn Leadership>, inbox: mpsc::Sender<LeaderMessage>) {
+async fn watch_leadership(leadership: Arc<dyn Leadership>, inbox: Inbox) {
     let lost = leadership.lost().await;
     // A leader that ended by itself needs no telling.
     let _ = inbox.send(LeaderMessage::Lost(lost));

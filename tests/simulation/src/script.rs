@@ -1,0 +1,156 @@
+//! What happens next, as the seed says.
+
+use std::time::Duration;
+
+use livestore_transport_memory::Link;
+
+use crate::client::Phase;
+use crate::faults::Fault;
+use crate::log::LogFault;
+use crate::server::CrashAt;
+use crate::world::{World, pause};
+
+impl World {
+    /// Does the next thing.
+    pub(crate) async fn step(&mut self) {
+        let at = self.chance.usize(..self.clients.len());
+        let Some(process) = self.running(at) else { return self.start(at) };
+        match self.chance.u32(..100) {
+            0..40 => self.commit(at, process),
+            40..45 => self.start(at),
+            45..50 => self.open_session(at, process),
+            50..53 => self.drop_session(at, process),
+            53..56 => self.shut_down(at, process),
+            56..58 => self.sync_now(at, process),
+            _ => self.disturb(at, process).await,
+        }
+    }
+
+    /// A fault of those that the run has, or the end of one.
+    async fn disturb(&mut self, at: usize, process: usize) {
+        let faults: Vec<_> = self.plan.faults.iter().collect();
+        let name = self.clients[at].processes[process].name.clone();
+        let link = self.network.link(&name);
+        match self.chance.choice(faults) {
+            Some(Fault::Partition) => self.disturb_link(link, Fault::Partition, Link::partition),
+            Some(Fault::HalfOpen) => self.disturb_link(link, Fault::HalfOpen, Link::silence),
+            Some(Fault::AnswersLost) => self.disturb_link(link, Fault::AnswersLost, Link::lose_answers),
+            Some(Fault::ServerCrash) => self.crash_server(),
+            Some(Fault::ProcessCrash) => {
+                self.record.fault(Fault::ProcessCrash, &name);
+                self.kill(at, process);
+            }
+            Some(Fault::CommitCrash) => {
+                let crash = if self.chance.bool() { LogFault::CrashBefore } else { LogFault::CrashAfter };
+                self.arm_log(at, crash);
+            }
+            Some(Fault::LogFailure) => self.arm_log(at, LogFault::Fails),
+            Some(Fault::LeaderPause) => self.pause_leader(at, process),
+            Some(Fault::ClockJump) => {
+                let jump = Duration::from_secs(self.chance.u64(1..=900));
+                self.record.fault(Fault::ClockJump, format_args!("{jump:?}"));
+                tokio::time::advance(jump).await;
+            }
+            Some(Fault::BackendReset) if self.is_rare() => {
+                self.record.fault(Fault::BackendReset, self.server.len());
+                self.replace_backend(0).await;
+            }
+            Some(Fault::BackendRestored) if self.is_rare() => {
+                let len = self.chance.usize(..=self.server.len());
+                self.record.fault(Fault::BackendRestored, format_args!("{len} of {}", self.server.len()));
+                self.replace_backend(len).await;
+            }
+            Some(Fault::DeadSubscriber) => {
+                self.record.fault(Fault::DeadSubscriber, "one more");
+                self.server.subscribe_dead().await;
+            }
+            _ => self.heal_something(link),
+        }
+    }
+
+    /// Rather rare: hardly anything is left of a run in which the backend is replaced again and again.
+    fn is_rare(&mut self) -> bool {
+        self.chance.f64() < 0.2
+    }
+
+    fn disturb_link(&self, link: Option<Link>, fault: Fault, act: impl FnOnce(&Link)) {
+        if let Some(link) = link {
+            self.record.fault(fault, link.name());
+            act(&link);
+        }
+    }
+
+    fn heal_something(&mut self, link: Option<Link>) {
+        if let Some(link) = link {
+            self.record.tell(format_args!("{} is reachable", link.name()));
+            link.heal();
+        }
+        self.restart_server();
+        for client in &self.clients {
+            client.processes.iter().for_each(|process| process.gate.resume());
+            client.election.resume();
+        }
+    }
+
+    fn crash_server(&mut self) {
+        if !self.server.is_up() {
+            return self.restart_server();
+        }
+        match self.chance.u32(..3) {
+            0 => self.server.arm(CrashAt::BeforePush),
+            1 => self.server.arm(CrashAt::AfterPush),
+            _ => {
+                self.record.fault(Fault::ServerCrash, "now");
+                self.server.stop();
+            }
+        }
+    }
+
+    /// The client's log fails, or its process crashes, at one of the next commits.
+    fn arm_log(&mut self, at: usize, fault: LogFault) {
+        let commits = self.chance.usize(..4);
+        self.clients[at].model.lock().arm(commits, fault);
+    }
+
+    /// A leader stops like a suspended process: where leadership expires, another one takes over.
+    fn pause_leader(&mut self, at: usize, process: usize) {
+        let client = &self.clients[at];
+        self.record.fault(Fault::LeaderPause, &client.processes[process].name);
+        client.processes[process].gate.pause();
+        client.election.stall();
+    }
+
+    /// A session goes, and what it had not persisted.
+    fn drop_session(&mut self, at: usize, process: usize) {
+        let client = &mut self.clients[at];
+        let process = &mut client.processes[process];
+        if process.sessions.len() > 1
+            && let Some((session, _)) = process.sessions.pop()
+        {
+            self.record.tell(format_args!("{} drops session {}", process.name, session.id()));
+            client.retired.push(session.id().clone());
+        }
+    }
+
+    /// A store is shut down while everything else goes on.
+    fn shut_down(&mut self, at: usize, process: usize) {
+        let limit = Duration::from_secs(self.chance.u64(1..=30));
+        let process = &mut self.clients[at].processes[process];
+        let Phase::Running(store) = &process.phase else { return };
+        self.record.tell(format_args!("{} is shut down", process.name));
+        let store = store.clone();
+        process.phase = Phase::Closing(tokio::spawn(async move { store.shutdown(limit).await }));
+    }
+
+    fn sync_now(&self, at: usize, process: usize) {
+        if let Some(store) = self.clients[at].processes[process].store() {
+            self.record.tell(format_args!("{} syncs now", self.clients[at].processes[process].name));
+            store.sync_now();
+        }
+    }
+
+    /// Lets some time pass.
+    pub(crate) async fn pass(&mut self) {
+        tokio::time::sleep(pause(&mut self.chance)).await;
+    }
+}
