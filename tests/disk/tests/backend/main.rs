@@ -1,0 +1,49 @@
+//! The backend on redb, on a disk that fails, fills up and loses power: what was acknowledged is there, and each log is
+//! one chain of whole batches.
+
+mod life;
+
+use life::{Disk, Tally, live};
+
+/// Lives in a run of the tests; `LIVESTORE_SEARCH` makes it more.
+const SEEDS: u64 = 60;
+
+fn seeds() -> u64 {
+    std::env::var("LIVESTORE_SEARCH").map_or(SEEDS, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
+#[tokio::test]
+async fn a_backend_keeps_what_it_acknowledged_whatever_the_disk_does() {
+    let mut tally = Tally::default();
+    for seed in 0..seeds() {
+        let lived = live(seed, Disk::Honest, &mut tally).await;
+        lived.unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    }
+    println!("{tally:?}");
+    let disk = tally.disk;
+    for (what, count) in [
+        ("full disks", disk.full),
+        ("failed writes", disk.failed_writes),
+        ("writes that failed half way", disk.partial_writes),
+        ("failed syncs", disk.failed_syncs),
+        ("failed reads", disk.failed_reads),
+        ("deaths", disk.deaths),
+        ("changes at risk", disk.at_risk),
+        ("acknowledged pushes", tally.pushes),
+        ("pushes that failed", tally.failed_pushes),
+        ("failed pushes that were there all the same", tally.late_pushes),
+        ("pushes that were repeated", tally.repeated_pushes),
+    ] {
+        assert!(count > 5, "only {count} {what}");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_lies_is_noticed() {
+    for seed in 0..10 {
+        if live(seed, Disk::Lying, &mut Tally::default()).await.is_err() {
+            return;
+        }
+    }
+    panic!("ten seeds and nothing was noticed");
+}
