@@ -24,8 +24,7 @@ pub(crate) struct Commit {
     pub(crate) unit: Vec<(Kind, String)>,
     receipt: Receipt,
     pub(crate) persisted: bool,
-    /// The backend's history in which it was confirmed.
-    pub(crate) confirmed: Option<u64>,
+    pub(crate) confirmed: bool,
     pub(crate) gone: Option<NotConfirmed>,
 }
 
@@ -38,24 +37,24 @@ impl Account {
     pub(crate) fn commit(&mut self, session: &Session, unit: Vec<(Kind, String)>) -> Result<(), String> {
         let events: Vec<_> = unit.iter().map(|(kind, text)| kind.event(text)).collect();
         let receipt = session.commit(events).map_err(|error| error.to_string())?;
-        self.commits.push(Commit { unit, receipt, persisted: false, confirmed: None, gone: None });
+        self.commits.push(Commit { unit, receipt, persisted: false, confirmed: false, gone: None });
         Ok(())
     }
 
-    /// Notes what receipts say now; the backend is at its `history`-th history.
-    pub(crate) fn look(&mut self, history: u64) {
-        self.commits.iter_mut().for_each(|commit| commit.look(history));
+    /// Notes what receipts say now.
+    pub(crate) fn look(&mut self) {
+        self.commits.iter_mut().for_each(Commit::look);
     }
 }
 
 impl Commit {
-    fn look(&mut self, history: u64) {
-        if self.confirmed.is_some() || self.gone.is_some() {
+    fn look(&mut self) {
+        if self.is_decided() {
             return;
         }
         self.persisted |= unconstrained(self.receipt.persisted()).now_or_never() == Some(Ok(()));
         match unconstrained(self.receipt.confirmed()).now_or_never() {
-            Some(Ok(_)) => self.confirmed = Some(history),
+            Some(Ok(_)) => self.confirmed = true,
             Some(Err(why)) => self.gone = Some(why),
             None => {}
         }
@@ -63,7 +62,7 @@ impl Commit {
 
     /// Whether the application was told what became of it.
     pub(crate) fn is_decided(&self) -> bool {
-        self.confirmed.is_some() || self.gone.is_some()
+        self.confirmed || self.gone.is_some()
     }
 
     pub(crate) fn has(&self, kind: Kind) -> bool {

@@ -46,10 +46,10 @@ pub(crate) struct LogModel {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) event: Event,
+struct Entry {
+    event: Event,
     /// The state after it.
-    pub(crate) notebook: Notebook,
+    notebook: Notebook,
 }
 
 fn version(num: SeqNum) -> Version {
@@ -76,14 +76,6 @@ impl LogModel {
 
     pub(crate) fn disarm(&mut self) {
         self.armed = None;
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    pub(crate) fn heads(&self) -> &Heads {
-        &self.heads
     }
 
     /// Whether a version ever was durable.
@@ -141,18 +133,24 @@ impl LogModel {
         let mut head = self.entries.last().map_or(SeqNum::ROOT, |entry| entry.event.num);
         rule(head == base || base == SeqNum::ROOT, "it follows nothing that is there");
         for event in &commit.append {
-            rule(event.parent() == head.position(), "the chain has a gap");
+            let generation = event.num.generation;
+            let next = [head.next_synced(generation), head.next_client_only(generation)];
+            rule(next.contains(&event.num), "the chain has a gap");
             rule(event.num.generation >= head.generation, "the generation fell along the log");
             head = event.num;
             rule(self.ever.insert(version(head)), "a version was used twice");
+            if let Some((session, commit)) = event.identity() {
+                let known = self.persisted.entry(session.clone()).or_default();
+                rule(commit.n <= *known + 1, "a commit of a session is missing");
+                *known = commit.n.max(*known);
+            }
             self.push(event);
         }
         let drops = commit.sessions.iter().any(|session| !session.gone.is_empty());
         rule(is_reset || drops || head.position() >= before.position(), "the local head fell");
         for session in &commit.sessions {
             let known = self.persisted.entry(session.session_id.clone()).or_default();
-            rule(session.persisted >= *known, "a session's last commit fell");
-            *known = session.persisted;
+            *known = session.persisted.max(*known);
         }
         self.heads.local = head;
         self.heads.settled = commit.settled;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use livestore_transport_memory::Link;
+use livestore_transport_memory::{Condition, Link};
 
 use crate::client::Phase;
 use crate::faults::Fault;
@@ -81,7 +81,7 @@ impl World {
     }
 
     fn heal_something(&mut self, link: Option<Link>) {
-        if let Some(link) = link {
+        if let Some(link) = link.filter(|link| link.condition() != Condition::Up) {
             self.record.tell(format_args!("{} is reachable", link.name()));
             link.heal();
         }

@@ -188,8 +188,8 @@ pub(crate) fn batch(events: &[SyncedEvent]) -> String {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return "nothing".to_owned() };
     let who = &first.client_id;
     match events {
-        [event] => format!("e{} {} of {who} {}", event.seq, event.name, event.args.as_str()),
-        _ => format!("e{}..e{} of {who}, {} events", first.seq, last.seq, events.len()),
+        [event] => format!("{} {} of {who} {}", event.seq, event.name, event.args.as_str()),
+        _ => format!("{}..{} of {who}, {} events", first.seq, last.seq, events.len()),
     }
 }
 

@@ -60,15 +60,8 @@ impl World {
         let synced: Vec<_> = events.iter().filter(|event| event.num.is_synced()).collect();
         let same = synced.len() == log.len()
             && synced.iter().zip(log).all(|(ours, theirs)| {
-                (ours.num.global, &ours.name, &ours.args, &ours.client_id, &ours.session_id, ours.unit_end)
-                    == (
-                        theirs.seq,
-                        &theirs.name,
-                        &theirs.args,
-                        &theirs.client_id,
-                        &theirs.session_id,
-                        theirs.unit_end,
-                    )
+                (ours.num.global, &ours.name, &ours.args, &ours.client_id, &ours.session_id)
+                    == (theirs.seq, &theirs.name, &theirs.args, &theirs.client_id, &theirs.session_id)
             });
         self.record.check(same, || format!("{name}: the log has not what the backend has"));
         let mut replay = Notebook::default();
@@ -102,23 +95,28 @@ impl World {
                     .check(holds, || format!("{}.{}: {what}: {commit:?}", client.name, account.session_id));
             };
             let places: Vec<_> = commit.unit.iter().map(|(_, text)| ending.places.get(text)).collect();
-            let is_there = places[0].is_some();
-            rule(places.iter().all(|place| place.is_some() == is_there), "a unit was torn");
+            let is_archived = |text: &String| ending.archived.contains(text);
+            // A reset archives what was confirmed and keeps client-only events; another client may bring the former back.
+            let was_reset = !ending.archived.is_empty();
+            let is_there = places.iter().all(Option::is_some);
+            rule(is_there || was_reset || places.iter().all(Option::is_none), "a unit was torn");
             let is_whole = places.windows(2).all(|pair| pair[1].copied() == pair[0].map(|place| place + 1));
-            rule(!is_there || is_whole, "a unit is not in one piece");
-            if let Some(place) = places[0] {
-                rule(last < Some(*place), "the commits of a session are out of order");
-                last = Some(*place);
+            rule(!is_there || was_reset || is_whole, "a unit is not in one piece");
+            if let Some(place) = places.iter().flatten().next() {
+                rule(was_reset || last < Some(**place), "the commits of a session are out of order");
+                last = Some(**place);
             }
-            let is_archived = commit.unit.iter().all(|(_, text)| ending.archived.contains(text));
-            let was_promised = commit.persisted || account.ended_in_order || commit.confirmed.is_some();
+            let is_somewhere = commit.unit.iter().zip(&places).all(|((_, text), place)| {
+                place.is_some() || is_archived(text)
+            });
+            let was_promised = commit.persisted || account.ended_in_order || commit.confirmed;
             let was_refused =
                 commit.has(Kind::Banned) || matches!(commit.gone, Some(NotConfirmed::Rejected(_)));
             rule(
-                !was_promised || is_there || is_archived || was_refused,
+                !was_promised || is_somewhere || was_refused,
                 "a commit that was persisted is nowhere",
             );
-            self.judge_receipt(commit, is_there, is_archived, log, &rule);
+            self.judge_receipt(commit, is_there, is_somewhere, log, &rule);
         }
     }
 
@@ -126,11 +124,11 @@ impl World {
         &self,
         commit: &Commit,
         is_there: bool,
-        is_archived: bool,
+        is_somewhere: bool,
         log: &[SyncedEvent],
         rule: &dyn Fn(bool, &str),
     ) {
-        if commit.confirmed == Some(self.history) {
+        if commit.confirmed && !self.was_replaced {
             rule(is_there, "a commit that was confirmed is gone");
             let shared = commit.unit.iter().filter(|(kind, _)| *kind != Kind::Draft);
             for (_, text) in shared {
@@ -145,7 +143,7 @@ impl World {
                 rule(!is_there, "a commit that was refused is there");
             }
             Some(NotConfirmed::Archived) => {
-                rule(is_archived || is_there, "a commit was archived, and is nowhere")
+                rule(is_somewhere, "a commit was archived, and is nowhere")
             }
             Some(NotConfirmed::Lost) => rule(false, "a log that nobody lost has lost a commit"),
             _ => {}

@@ -34,8 +34,8 @@ pub(crate) struct World {
     pub(crate) links: Vec<String>,
     pub(crate) clients: Vec<Client>,
     pub(crate) accounts: Vec<Account>,
-    /// Counts the histories that the backend has had.
-    pub(crate) history: u64,
+    /// The backend has been replaced: what an older one confirmed may be gone.
+    pub(crate) was_replaced: bool,
     log_config: LogConfig,
     backend: Arc<dyn SyncBackend>,
     ids: usize,
@@ -56,7 +56,7 @@ impl World {
             links: Vec::new(),
             clients: Vec::new(),
             accounts: Vec::new(),
-            history: 0,
+            was_replaced: false,
             log_config,
             backend,
             ids: 0,
@@ -216,8 +216,7 @@ impl World {
                 }
             }
         }
-        let history = self.history;
-        self.accounts.iter_mut().for_each(|account| account.look(history));
+        self.accounts.iter_mut().for_each(Account::look);
     }
 
     /// Whether a process goes on.
@@ -282,7 +281,7 @@ impl World {
         self.server.stop();
         self.server.truncate(from);
         self.backend = Arc::new(backend);
-        self.history += 1;
+        self.was_replaced = true;
         self.server.start(self.backend.clone());
     }
 
