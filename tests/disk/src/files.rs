@@ -6,7 +6,9 @@
 //! behind when it is killed there.
 //!
 //! **Out of reach**: a page whose bytes changed and that still is a page, such as one of which the end is missing. SQLite
-//! keeps no checksums of the pages in its file, so nobody can tell; of a log frame it can.
+//! keeps no checksums of the pages in its file, so nobody can tell; of a log frame it can. Nor can it tell that a log
+//! belongs to other pages ([`Damage::KeepOldWal`]). A crash leaves neither: whole pages are written, and the header of a
+//! log is synced before the log is used again. People who copy files one by one do.
 
 use std::ffi::OsString;
 use std::fs;
