@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::units::{ByteSize, Count, Time};
 
 const SERVER: ServerLimits = ServerLimits::DEFAULT;
-const EVENTS: Limits = Limits::DEFAULT;
+const EVENTS: Limits = Limits::BACKEND;
 /// What a frame needs beside its events, generously.
 const MIN_FRAME_BYTES: ByteSize = ByteSize(16 * 1024);
 
@@ -93,7 +93,8 @@ impl ServeLimits {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits of events")]
 pub(super) struct LogLimits {
-    /// The largest event. LiveStore's JavaScript clients take no larger ones than the default.
+    /// The largest event. What LiveStore's JavaScript clients push is never larger than the default; if it were refused,
+    /// they would push it again for ever.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize::of(EVENTS.max_event_bytes))]
     max_event_bytes: ByteSize,
     /// The most events in one push or page.

@@ -1,6 +1,6 @@
 //! The servers that clients are tested against: ours and LiveStore's own.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -99,11 +99,31 @@ export class Server {
     rmSync(this.#dataDir, { recursive: true })
   }
 
+  /** Copies its data while it is down, as a backup does; what is given back puts the copy in the place of the data. */
+  copyData() {
+    const copy = join(scratch(this.#t), 'copy')
+    cpSync(this.#dataDir, copy, { recursive: true })
+    return () => {
+      this.wipe()
+      cpSync(copy, this.#dataDir, { recursive: true })
+    }
+  }
+
   /** All events of a store, as LiveStore's HTTP wire gives them. */
   async log(storeId, payload) {
-    const frames = await this.#request('Pull', { storeId, payload, cursor: { _tag: 'None' } })
-    const items = frames.flatMap((frame) => frame.values ?? [])
+    const items = await this.#pull(storeId, payload)
     return items.flatMap((item) => item.batch.map(({ eventEncoded }) => eventEncoded))
+  }
+
+  /** Which incarnation of a store's log it has. */
+  async backendId(storeId) {
+    const [item] = await this.#pull(storeId)
+    return item.backendId
+  }
+
+  async #pull(storeId, payload) {
+    const frames = await this.#request('Pull', { storeId, payload, cursor: { _tag: 'None' } })
+    return frames.flatMap((frame) => frame.values ?? [])
   }
 
   /** Fills an empty store with `count` items, at once. */
@@ -117,10 +137,14 @@ export class Server {
       sessionId: 'static',
     })
     for (let after = 0; after < count; after += 100) {
-      const batch = Array.from({ length: Math.min(100, count - after) }, (_, n) => event(after + n + 1))
-      const [{ exit }] = await this.#request('Push', { storeId, batch, backendId: { _tag: 'None' } })
-      if (exit?._tag !== 'Success') throw new Error(`the server refuses the seed: ${JSON.stringify(exit)}`)
+      await this.push(storeId, Array.from({ length: Math.min(100, count - after) }, (_, n) => event(after + n + 1)))
     }
+  }
+
+  /** Pushes a batch in the name of some client. */
+  async push(storeId, batch) {
+    const [{ exit }] = await this.#request('Push', { storeId, batch, backendId: { _tag: 'None' } })
+    if (exit?._tag !== 'Success') throw new Error(`the server refuses a push: ${JSON.stringify(exit)}`)
   }
 
   /** The frames that answer a request of LiveStore's HTTP wire. */

@@ -77,6 +77,45 @@ for (const transport of ['ws', 'http']) {
       assert.equal(todos[0].text, text)
     })
 
+    test('the largest event that a client sends arrives whole', async (t) => {
+      const server = await Server.start(t)
+      const options = { server, transport, storeId: 'largest' }
+      const [a, b] = await both(t, options)
+      await a.commitConfirmed(['TodoAdded', { id: 'first', text: '' }])
+      const [first] = await server.log('largest')
+      // The client counts the bytes of this, and sends nothing that has more than 900,000.
+      const push = {
+        storeId: 'largest',
+        batch: [{ ...first, seqNum: 2, parentSeqNum: 1 }],
+        backendId: { _id: 'Option', _tag: 'Some', value: await server.backendId('largest') },
+      }
+      const text = 'x'.repeat(900_000 - JSON.stringify(push).length)
+      await a.commitConfirmed(['TodoAdded', { id: 'large', text }])
+      await b.reaches(2)
+      const fresh = await Client.open(t, 'c', options)
+      await fresh.reaches(2)
+      const todos = await converged([a, b, fresh], ['first', 'large'])
+      assert.equal(todos[1].text, text)
+    })
+
+    test('an event that no client of this kind would send arrives whole', async (t) => {
+      const server = await Server.start(t)
+      const options = { server, transport, storeId: 'larger' }
+      const live = await Client.open(t, 'a', options)
+      // The largest that the server takes from anybody: its items have more than the 900,000 bytes of LiveStore's own server.
+      const event = { name: 'v1.TodoAdded', seqNum: 1, parentSeqNum: 0, clientId: 'other', sessionId: 'static' }
+      const around = 200 + 2 * (event.name.length + event.clientId.length + event.sessionId.length)
+      const args = (text) => ({ id: 'larger', text })
+      const text = 'x'.repeat(964_000 - around - JSON.stringify(args('')).length)
+      await server.push('larger', [{ ...event, args: args(text) }])
+      await live.reaches(1)
+      await live.commitConfirmed(['TodoAdded', { id: 'after', text: 'after it' }])
+      const fresh = await Client.open(t, 'b', options)
+      await fresh.reaches(2)
+      const todos = await converged([live, fresh], ['larger', 'after'])
+      assert.equal(todos[0].text, text)
+    })
+
     test('client-only events stay with their client', async (t) => {
       const server = await Server.start(t)
       const [a, b] = await both(t, { server, transport, storeId: 'selection' })

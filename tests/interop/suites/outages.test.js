@@ -95,6 +95,29 @@ for (const transport of ['ws', 'http']) {
       await converged([a], ['new'])
       assert.deepEqual((await server.log('wiped')).map(({ args }) => args.id), ['new'])
     })
+
+    test('a server with an older copy of its data is noticed', async (t) => {
+      const server = await Server.start(t)
+      const open = opener(t, { server, transport, storeId: 'older' })
+      let a = await open('a')
+      await a.commitConfirmed(['TodoAdded', { id: 'kept', text: 'kept' }])
+      await server.stop()
+      const restore = server.copyData()
+      // The copy has the same backend id: what is wrong is that the client's cursor is beyond its head.
+      ;[a] = await bridge([a], open, () => server.start())
+      await a.commitConfirmed(['TodoAdded', { id: 'lost', text: 'lost' }])
+      await server.stop()
+      restore()
+      ;[a] = await bridge([a], open, () => server.start())
+      const ended = await a.ended()
+      assert.equal(ended._tag, 'Success', JSON.stringify(ended))
+      assert.equal(ended.value.reason, 'backend-id-mismatch')
+      await a.kill()
+      a = await open('a')
+      await a.commitConfirmed(['TodoAdded', { id: 'new', text: 'new' }])
+      await converged([a], ['kept', 'new'])
+      assert.deepEqual((await server.log('older')).map(({ args }) => args.id), ['kept', 'new'])
+    })
   })
 
   /** Opens clients that keep their data from one time to the next. */
@@ -111,6 +134,6 @@ for (const transport of ['ws', 'http']) {
     }
     await Promise.all(clients.map((client) => client.close()))
     await end()
-    return Promise.all(['a', 'b'].map(open))
+    return Promise.all(['a', 'b'].slice(0, clients.length).map(open))
   }
 }
