@@ -1,9 +1,9 @@
 //! What a leader does when the backend's history is not the one it knows.
 
-use livestore_engine::processor::{Diverged, SyncActivity};
-use livestore_traits::{GlobalSeq, PullError, PushError, SyncedEvent};
+use livestore_engine::processor::{Diverged, Input, SyncActivity};
+use livestore_traits::{GlobalSeq, Limits, PullError, PushError, SyncedEvent};
 
-use crate::bench::{Bench, foreign, own};
+use crate::bench::{Bench, capabilities, foreign, own};
 
 /// A leader with `e1=x e2=a e2.1=c` confirmed and `e3=b` pending, whose pull then finds another backend.
 fn diverged(policy: Diverged) -> (Bench, Vec<String>) {
@@ -70,6 +70,42 @@ fn reseeding_begins_anew_when_its_push_fails_and_resets_when_it_is_refused() {
     assert_eq!(bench.page(0, [foreign(1, "x")]), ["push 4 after e1: e2=a"]);
     let lines = bench.refuse(4, PushError::ClientIdTaken);
     assert_eq!(lines[1], "log reset at e1 + e1.1r1=c e2r1=b, settled e1.1r1, s1 lost 1");
+}
+
+/// A leader that reseeds and whose limits let no unit of the history through.
+fn reseeding_under_limits() -> Bench {
+    let (mut bench, _) = diverged(Diverged::Reseed);
+    let mut capabilities = capabilities(true);
+    capabilities.limits.max_batch_bytes = 1;
+    bench.give(Input::Capabilities(capabilities));
+    bench
+}
+
+/// What one backend took from a client with other limits was archived, because it was too large for our own.
+#[test]
+fn reseeding_asks_the_backend_whether_it_takes_what_is_beyond_the_limits() {
+    let mut bench = reseeding_under_limits();
+    assert_eq!(bench.page(0, []), ["push 3 after e0: e1=x"]);
+    assert_eq!(bench.acknowledge(3, 1), ["push 4 after e1: e2=a"]);
+    assert_eq!(bench.acknowledge(4, 2), ["stop pulling", "log, settled e2.1"]);
+}
+
+#[test]
+fn reseeding_resets_when_a_single_unit_is_too_large() {
+    let mut bench = reseeding_under_limits();
+    bench.page(0, []);
+    let lines = bench.refuse(3, PushError::TooLarge { limits: Limits::DEFAULT });
+    assert_eq!(lines[1], "log reset at e0 + e0.1r1=c e1r1=b, settled e0.1r1, s1 lost 1");
+}
+
+#[test]
+fn reseeding_halves_a_batch_that_is_too_large_for_no_known_reason() {
+    let (mut bench, _) = diverged(Diverged::Reseed);
+    assert_eq!(bench.page(0, []), ["push 3 after e0: e1=x e2=a"]);
+    bench.refuse(3, PushError::TooLarge { limits: Limits::BACKEND });
+    bench.wait();
+    assert_eq!(bench.page(0, []), ["push 4 after e0: e1=x"]);
+    assert_eq!(bench.acknowledge(4, 1), ["push 5 after e1: e2=a"]);
 }
 
 #[test]

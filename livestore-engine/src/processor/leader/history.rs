@@ -17,7 +17,7 @@ use livestore_traits::{
 
 use super::LeaderProcessor;
 use super::gather::is_same;
-use super::push::{Batch, cut_batch};
+use super::push::{Attempt, Batch, cut_batch, first_unit};
 use crate::processor::config::Diverged;
 use crate::processor::effect::{Effect, ReadPurpose, StopReason};
 use crate::sync::Payload;
@@ -255,28 +255,28 @@ impl LeaderProcessor {
         let Some(history) = &mut self.history else { return };
         let Some(last) = events.last().map(|event| event.num) else { return self.take_over() };
         let is_confirmed = |event: &&Event| event.num.global <= upstream_head.global;
-        match cut_batch(events.iter().take_while(is_confirmed), &self.limits) {
-            Batch::Events(batch) if batch.is_empty() && last.global > upstream_head.global => {
-                self.take_over()
-            }
-            Batch::Events(batch) if batch.is_empty() => {
-                history.at = last;
-                self.read_history(ReadPurpose::Reseed);
-            }
-            Batch::Events(batch) => {
-                let end = batch.last().map(|event| event.seq);
-                let is_end = |event: &&Event| event.num.is_synced() && Some(event.num.global) == end;
-                let pushed = events.iter().find(is_end).map_or(history.shared, |event| event.num);
-                history.stage = Stage::Reseeding { pushed };
-                let parent = history.shared.global;
-                self.push_events(parent, batch, false);
-            }
-            // It will never take all of our history, so the rest is archived instead.
-            Batch::UnitTooLarge(_) => self.sort(),
+        let confirmed = || events.iter().take_while(is_confirmed);
+        let batch = match cut_batch(confirmed(), &self.limits) {
+            Batch::Events(batch) => batch,
+            // A backend has taken it once, from a client with other limits; whether this one does, it says itself.
+            Batch::UnitTooLarge(_) => first_unit(confirmed()),
+        };
+        if !batch.is_empty() {
+            let end = batch.last().map(|event| event.seq);
+            let is_end = |event: &&Event| event.num.is_synced() && Some(event.num.global) == end;
+            let pushed = events.iter().find(is_end).map_or(history.shared, |event| event.num);
+            history.stage = Stage::Reseeding { pushed };
+            let parent = history.shared.global;
+            self.push_events(parent, batch, false);
+        } else if last.global > upstream_head.global {
+            self.take_over();
+        } else {
+            history.at = last;
+            self.read_history(ReadPurpose::Reseed);
         }
     }
 
-    pub(super) fn reseed_answered(&mut self, answer: Result<PushAck, PushError>) {
+    pub(super) fn reseed_answered(&mut self, attempt: &Attempt, answer: Result<PushAck, PushError>) {
         // The pull has nothing more to say meanwhile; that is not silence.
         self.puller.heard(self.now);
         let Some(history) = &mut self.history else { return };
@@ -294,8 +294,9 @@ impl LeaderProcessor {
             Err(error) if error.recovery() == Recovery::Fatal => self.turn_off(error.to_string()),
             // It will never take all of our history, so the rest is archived instead.
             Err(error) if matches!(error.recovery(), Recovery::Drop | Recovery::NewClientId) => self.sort(),
+            Err(PushError::TooLarge { .. }) if attempt.is_one_unit() => self.sort(),
             Err(PushError::TooLarge { limits }) => {
-                self.limits = self.limits.min(limits);
+                self.limits = attempt.lowered(self.limits, limits);
                 self.pull_later();
             }
             // Somebody else was first, or the answer is lost: look again at what is there.

@@ -34,11 +34,27 @@ pub(super) struct Pusher {
 
 /// A push that is not answered.
 #[derive(Clone, Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     id: AttemptId,
     parent: GlobalSeq,
     events: Vec<SyncedEvent>,
     deadline: Instant,
+}
+
+impl Attempt {
+    pub(super) fn is_one_unit(&self) -> bool {
+        self.events.iter().filter(|event| event.unit_end).count() <= 1
+    }
+
+    /// How `ours` are lowered after the answer that this was too large and that `limits` hold.
+    pub(super) fn lowered(&self, ours: Limits, limits: Limits) -> Limits {
+        let mut lowered = ours.min(limits);
+        if lowered == ours {
+            // The backend counts otherwise than we do: half of the batch may pass.
+            lowered.max_batch_events = lowered.max_batch_events.min((self.events.len() / 2).max(1));
+        }
+        lowered
+    }
 }
 
 impl Pusher {
@@ -125,7 +141,7 @@ impl LeaderProcessor {
             error
         });
         if self.history.is_some() {
-            return self.reseed_answered(answer);
+            return self.reseed_answered(&attempt, answer);
         }
         match answer {
             Ok(ack) => self.acknowledged(attempt, ack),
@@ -215,11 +231,9 @@ impl LeaderProcessor {
     /// The backend takes less in one push than we thought.
     fn cut_smaller(&mut self, attempt: &Attempt, limits: Limits) {
         let before = self.limits;
-        self.limits = before.min(limits);
-        if self.limits == before {
-            // It counts otherwise than we do: half of the batch may pass. What cannot be halved is only tried again.
-            self.limits.max_batch_events =
-                self.limits.max_batch_events.min((attempt.events.len() / 2).max(1));
+        self.limits = attempt.lowered(before, limits);
+        if before.min(limits) == before {
+            // What cannot be halved is only tried again.
             if let Batch::UnitTooLarge(_) = cut_batch(&self.state.pending, &self.limits) {
                 self.limits = before;
             }
@@ -312,6 +326,21 @@ pub(super) fn cut_batch<'a>(pending: impl IntoIterator<Item = &'a Event>, limits
     }
     mark_unit_ends(&mut events);
     Batch::Events(events)
+}
+
+/// The events of the first unit, however large it is; none if it goes on after `events`.
+pub(super) fn first_unit<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<SyncedEvent> {
+    let mut unit = Vec::new();
+    for event in events {
+        if event.num.is_synced() {
+            unit.push(outgoing(event));
+        }
+        if event.unit_end && !unit.is_empty() {
+            mark_unit_ends(&mut unit);
+            return unit;
+        }
+    }
+    Vec::new()
 }
 
 /// A unit that ends with client-only events ends, for the backend, with its last synced one.

@@ -9,8 +9,8 @@ use livestore_engine::runtime::LeaderFailure;
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_integration::{draft, line, notebook, read};
 use livestore_traits::{
-    Attach, BackendProvider, Cursor, EventlogReader, GlobalSeq, GoneCommit, GoneReason, Position, Pull,
-    PullMode, Push, PushError, ReadLimit, SeqNum, StoreId, SyncBackend,
+    Attach, BackendProvider, Cursor, EventlogReader, GlobalSeq, GoneCommit, GoneReason, Limits, Position,
+    Pull, PullMode, Push, PushError, ReadLimit, SeqNum, StoreId, SyncBackend,
 };
 
 use crate::support::{LIMIT, Replaceable, Tampered, client, eager};
@@ -93,6 +93,30 @@ async fn reseed_gives_an_empty_backend_the_old_history() {
     let other = client(new).await;
     other.synced().await.unwrap();
     assert_eq!(read(&other).lines, read(&store).lines);
+}
+
+/// A backend takes larger events than our own clients commit: LiveStore's JavaScript clients do.
+#[tokio::test]
+async fn reseed_gives_back_an_event_that_is_larger_than_the_clients_own() {
+    let old = MemoryBackend::new();
+    let mut config = eager();
+    config.leader.limits = Limits::BACKEND;
+    config.session.limits = Limits::BACKEND;
+    let storage = MemoryStorage::default();
+    let other = notebook(&storage).config(config).upstream(old.clone()).start().await.unwrap();
+    let large = "x".repeat(900_000);
+    other.commit([line(&large)]).unwrap().confirmed().await.unwrap();
+    let backend = Replaceable::new(old);
+    let store = client_with(&MemoryStorage::default(), backend.clone(), Diverged::Reseed).await;
+    store.commit([line("after it")]).unwrap().confirmed().await.unwrap();
+    let new = MemoryBackend::new();
+    backend.replace(new.clone());
+    let is_new = |id: &Option<_>| id.as_ref() == Some(new.backend_id());
+    store.watch_status().wait_for(|status| is_new(&status.backend_id)).await.unwrap();
+    store.synced().await.unwrap();
+    let other = client(new).await;
+    other.synced().await.unwrap();
+    assert_eq!(read(&other).lines, [large.as_str(), "after it"]);
 }
 
 /// Another backend that has the first events of this one.
