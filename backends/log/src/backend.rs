@@ -73,12 +73,13 @@ impl<S: LogStorage> StoreBackend<S> {
             }
             return Ok(PushAck::new(self.log.backend_id.clone(), end.cursor(), created_at));
         }
-        let missing = if push.parent < head.seq {
-            let stretch = self.read(push.parent).await.map_err(push_failed::<S>)?;
-            Some(Box::new(self.page(stretch).map_err(push_failed::<S>)?))
-        } else {
-            None
-        };
+        if push.parent >= head.seq {
+            return Err(PushError::UpstreamAhead { head: head.seq, missing: None });
+        }
+        let stretch = self.read(push.parent).await.map_err(push_failed::<S>)?;
+        let missing = Some(Box::new(self.page(stretch).map_err(push_failed::<S>)?));
+        // Read again: the log may have grown, and a page must not go beyond the head that comes with it.
+        let head = self.log.head().map_err(push_failed::<S>)?;
         Err(PushError::UpstreamAhead { head: head.seq, missing })
     }
 
