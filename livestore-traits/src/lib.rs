@@ -45,7 +45,7 @@ pub use leader::{LeaderElection, LeaderError, Leadership, LostLeadership};
 pub use leader_status::{AttachedSession, LeaderStatus, SyncActivity};
 pub use limits::{Limits, ReadLimit};
 pub use link::{
-    Attach, Attached, Attachment, LeaderItem, LeaderLink, LeaderReport, LinkError, SessionMessage,
+    Attach, Attached, Attachment, Held, LeaderItem, LeaderLink, LeaderReport, LinkError, SessionMessage,
     SessionPayload, SessionPush, SessionSender, SessionSnapshot,
 };
 pub use materializer::{

@@ -76,9 +76,20 @@ pub enum LeaderReport {
 pub struct SessionSnapshot {
     /// The leader's state.
     pub snapshot: Snapshot,
+    /// What it holds of the session.
+    pub held: Held,
+}
+
+/// What a copy of the leader's state holds of a session's commits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
     /// The session's last commit that was ever in the leader's log when the copy was made: what the session still has
     /// pending up to it is in the copy, or gone.
     pub persisted: u64,
+    /// The settled head of the copy. The commits that it holds, and that `unsettled` does not name, are settled.
+    pub settled: SeqNum,
+    /// The commits in the copy that may still roll back, each with the number of its last event.
+    pub unsettled: Vec<(u64, SeqNum)>,
 }
 
 /// What a session says when it attaches.

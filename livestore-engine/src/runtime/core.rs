@@ -227,8 +227,9 @@ impl LeaderCore {
     /// # Errors
     /// [`LeaderFailure`] if the log or the state cannot be read.
     pub fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LeaderFailure> {
-        let persisted = self.log.session(session_id)?.map_or(0, |record| record.persisted);
-        Ok(SessionSnapshot { snapshot: self.state.snapshot()?, persisted })
+        let record = self.log.session(session_id)?;
+        let held = self.processor.held(session_id, record.as_ref());
+        Ok(SessionSnapshot { snapshot: self.state.snapshot()?, held })
     }
 
     /// An independent reader of the log.

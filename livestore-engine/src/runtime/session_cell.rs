@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use livestore_traits::{
-    Attach, GoneReason, LeaderItem, MaterializeBatch, MaterializeError, Materializer, NewEvent, OnFailure,
-    SeqNum, SessionSender, Snapshot,
+    Attach, GoneReason, Held, LeaderItem, MaterializeBatch, MaterializeError, Materializer, NewEvent,
+    OnFailure, SeqNum, SessionSender, Snapshot,
 };
 use tokio::sync::watch;
 
@@ -167,10 +167,10 @@ impl SessionCell {
     }
 
     /// Replaces the state by a snapshot of the leader.
-    pub(super) fn restart(&mut self, snapshot: Snapshot, persisted: u64) -> Result<(), MaterializeError> {
+    pub(super) fn restart(&mut self, snapshot: Snapshot, held: Held) -> Result<(), MaterializeError> {
         let head = snapshot.head;
         self.state.restore(snapshot)?;
-        self.processor.restarted(clock::now(), head, persisted);
+        self.processor.restarted(clock::now(), head, &held);
         self.drive();
         Ok(())
     }

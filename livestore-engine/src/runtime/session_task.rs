@@ -94,7 +94,7 @@ impl SessionTask {
             Ok(snapshot) => snapshot,
             Err(error) => return self.lost(&error),
         };
-        if let Err(error) = self.with(|cell| cell.restart(snapshot.snapshot, snapshot.persisted)) {
+        if let Err(error) = self.with(|cell| cell.restart(snapshot.snapshot, snapshot.held)) {
             self.lost(&LinkError::Link(error.into()));
         }
         (self.changed)();

@@ -72,8 +72,10 @@ impl World {
             Wanted::Restart => {
                 session.state = client.state.clone();
                 let head = session.state.head();
-                let persisted = client.log.sessions.get(&session.id).map_or(0, |record| record.persisted);
-                self.with_session(index, |processor, now| processor.restarted(now, head, persisted));
+                let record = client.log.sessions.get(&session.id);
+                let leader = client.leader.as_ref().expect("somebody leads");
+                let held = leader.held(&session.id, record);
+                self.with_session(index, |processor, now| processor.restarted(now, head, &held));
             }
         }
     }

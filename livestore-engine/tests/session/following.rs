@@ -1,6 +1,12 @@
 //! What a session does with its leader's items.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, num};
+use livestore_traits::Held;
+
+fn held(persisted: u64, settled: &str, unsettled: &[(u64, &str)]) -> Held {
+    let unsettled = unsettled.iter().map(|(n, at)| (*n, num(at))).collect();
+    Held { persisted, settled: num(settled), unsettled }
+}
 
 #[test]
 fn events_of_others_are_applied() {
@@ -74,7 +80,7 @@ fn a_new_history_behind_what_is_settled_makes_the_session_start_anew() {
     bench.commit("b");
     assert_eq!(bench.rebase("e1", "e0", "e1r1=x", "e1r1"), [""; 0]);
     assert_eq!(bench.wait().1, ["restart"]);
-    bench.session.restarted(bench.now, crate::bench::num("e1r1"), 1);
+    bench.session.restarted(bench.now, num("e1r1"), &held(1, "e1r1", &[]));
     assert_eq!(bench.drive(), ["apply + e2r2=b", "attach at e1r1, last 2"]);
     assert_eq!(bench.attach(1, &[1]), ["push 3 on e1r1: e2r2=b"]);
 }
@@ -87,10 +93,31 @@ fn commits_that_a_snapshot_holds_are_not_pushed_again() {
     bench.fails = true;
     assert_eq!(bench.advance("e0", "e1=x", "e1"), ["apply fails"]);
     assert_eq!(bench.wait().1, ["restart"]);
-    bench.session.restarted(bench.now, crate::bench::num("e2"), 1);
+    bench.session.restarted(bench.now, num("e2"), &held(1, "e1", &[(1, "e2")]));
     assert_eq!(bench.drive(), ["apply + e3r2=b", "persisted 1", "attach at e2, last 2"]);
     bench.attach(1, &[]);
     assert_eq!(bench.advance("e2", "", "e2"), ["confirmed 1 at e2"]);
+}
+
+/// They were taken for the last event of the snapshot, and a rollback behind that but not behind them lost their place.
+#[test]
+fn commits_that_a_snapshot_holds_settle_after_a_rollback_behind_them() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.commit("b");
+    bench.commit("c");
+    bench.fails = true;
+    assert_eq!(bench.advance("e0", "e1=x", "e1"), ["apply fails"]);
+    assert_eq!(bench.wait().1, ["restart"]);
+    let held = held(3, "e2", &[(2, "e3"), (3, "e4")]);
+    bench.session.restarted(bench.now, num("e5"), &held);
+    assert_eq!(bench.drive(), ["persisted 3", "confirmed 1 at e2", "attach at e5, last 3"]);
+    bench.attach(3, &[]);
+    assert_eq!(
+        bench.rebase("e5", "e3", "e4r1=y", "e4r1"),
+        ["apply back to e3 + e4r1=y", "confirmed 2 at e3"]
+    );
+    assert_eq!(bench.advance("e4r1", "e5r1=c#3.0|", "e5r1"), ["apply + e5r1=c", "confirmed 3 at e5r1"]);
 }
 
 /// A leader whose items could never be followed was asked for its state as fast as it could send it.
@@ -104,7 +131,7 @@ fn starting_anew_without_success_waits_longer_and_longer() {
         let (waited, lines) = bench.wait();
         assert_eq!(lines, ["restart"]);
         waits.push(waited);
-        bench.session.restarted(bench.now, crate::bench::num("e6"), 0);
+        bench.session.restarted(bench.now, num("e6"), &held(0, "e6", &[]));
         bench.drive();
         bench.attach(0, &[]);
     }

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use livestore_traits::{Attach, Attached, LeaderStatus, LinkError, SeqNum, SessionId, StoreId};
+use livestore_traits::{Attach, Attached, Held, LeaderStatus, LinkError, SeqNum, SessionId, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::LocalError;
@@ -44,7 +44,7 @@ pub(crate) enum Answer {
     Attached(Attached),
     Snapshot {
         head: SeqNum,
-        persisted: u64,
+        held: Held,
         bytes: u64,
     },
     Status(Box<LeaderStatus>),
@@ -175,6 +175,7 @@ mod tests {
         let gone = GoneCommit { n: 2, reason: GoneReason::Rejected("forbidden".into()) };
         let attached = Attached { client_id: ClientId::new("c1").unwrap(), persisted: 7, gone: vec![gone] };
         let (after, settled) = (seq(3, 0, 1), seq(2, 0, 1));
+        let held = Held { persisted: 7, settled, unsettled: vec![(7, seq(3, 1, 2))] };
         let events = || Arc::from([event()]);
         vec![
             hex(request(Purpose::Attach(attach))),
@@ -188,7 +189,7 @@ mod tests {
             hex(Answer::Failed(Failure::Link("no".into()))),
             hex(Answer::Failed(Failure::Crowded { max_connections: 300 })),
             hex(Answer::Attached(attached)),
-            hex(Answer::Snapshot { head: seq(3, 1, 2), persisted: 7, bytes: 300 }),
+            hex(Answer::Snapshot { head: seq(3, 1, 2), held, bytes: 300 }),
             hex(Answer::Status(status())),
             hex(Answer::Reporting),
             hex(Outcome::Ok(())),

@@ -1,6 +1,6 @@
 //! What the leader can tell about itself.
 
-use livestore_traits::{LeaderStatus, SyncActivity};
+use livestore_traits::{Held, LeaderStatus, SessionId, SessionRecord, SyncActivity};
 
 use super::LeaderProcessor;
 use super::pull::Phase;
@@ -26,6 +26,20 @@ impl LeaderProcessor {
             activity: self.activity(),
             last_error: self.last_error.clone(),
             limits: self.limits,
+        }
+    }
+
+    /// What a copy of the state, made now, holds of a session, of which the log has this record.
+    #[must_use]
+    pub fn held(&self, session_id: &SessionId, record: Option<&SessionRecord>) -> Held {
+        let ends = self.state.pending.iter().filter(|event| event.unit_end);
+        let own = ends.filter_map(|event| {
+            event.identity().filter(|(id, _)| *id == session_id).map(|(_, commit)| (commit.n, event.num))
+        });
+        Held {
+            persisted: record.map_or(0, |record| record.persisted),
+            settled: self.state.settled_head,
+            unsettled: own.collect(),
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use livestore_traits::{
-    Attach, Attached, ClientId, Event, LeaderItem, Position, SeqNum, SessionId, SessionMessage,
+    Attach, Attached, ClientId, Event, Held, LeaderItem, Position, SeqNum, SessionId, SessionMessage,
     SessionPayload,
 };
 
@@ -182,13 +182,14 @@ impl SessionProcessor {
         self.link = LinkState::Detached { until: self.backoff.failed(now, &mut self.jitter) };
     }
 
-    /// The state was replaced by a snapshot of the leader with this head, that holds the session's commits up to
-    /// `persisted`. Poll effects afterwards.
-    pub fn restarted(&mut self, now: Instant, head: SeqNum, persisted: u64) {
+    /// The state was replaced by a snapshot of the leader with this head, that holds so much of the session. Poll effects
+    /// afterwards.
+    pub fn restarted(&mut self, now: Instant, head: SeqNum, held: &Held) {
         self.now = now;
+        let persisted = held.persisted;
         let is_kept = |event: &Event| event.commit.is_some_and(|commit| commit.n > persisted);
         let keep: Vec<Event> = self.state.pending.iter().filter(|event| is_kept(event)).cloned().collect();
-        self.receipts.contained(persisted, head);
+        self.receipts.contained(held);
         let change = match merge(&mut self.state, Payload::Reset { base: head, keep }) {
             Ok(Outcome::Rebase(change)) => change,
             other => panic!("a reset was refused: {other:?}"),
@@ -200,6 +201,8 @@ impl SessionProcessor {
         }
         let update = self.receipts.persist(persisted);
         self.tell(update);
+        let settled = self.receipts.settle(held.settled);
+        self.tell(settled);
         self.needs_restart = false;
         self.link = LinkState::Detached { until: now };
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use livestore_traits::{Event, GoneReason, SeqNum, SessionId};
+use livestore_traits::{Event, GoneReason, Held, SeqNum, SessionId};
 
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +81,18 @@ impl Receipts {
         self.unsettled.remove(&n).map(|_| ReceiptUpdate::Gone { n, reason })
     }
 
-    /// All commits through `n` are in a state that ends at `head`.
-    pub(super) fn contained(&mut self, n: u64, head: SeqNum) {
-        for (_, placed) in self.unsettled.range_mut(..=n) {
-            *placed = Some(head);
+    /// These commits are in the state that the session has now.
+    ///
+    /// Where each is must be known, not only that it is there: what is not told again after a rollback may have been
+    /// before it, or may be told later, and only the former can settle.
+    pub(super) fn contained(&mut self, held: &Held) {
+        for (_, placed) in self.unsettled.range_mut(..=held.persisted) {
+            *placed = Some(held.settled);
+        }
+        for (n, num) in &held.unsettled {
+            if let Some(placed) = self.unsettled.get_mut(n) {
+                *placed = Some(*num);
+            }
         }
     }
 

@@ -126,12 +126,12 @@ pub async fn the_stream_ends_when_the_leader_stops<F: LinkFixture>(fixture: &F) 
 pub async fn a_snapshot_holds_what_it_says_is_persisted<F: LinkFixture>(fixture: &F) {
     let (leader, upstream) = lead(fixture).await;
     let mut probe = join(fixture, &leader, "s1").await;
-    assert_eq!(probe.link.snapshot(&probe.session_id).await.expect("there is a leader").persisted, 0);
+    assert_eq!(probe.link.snapshot(&probe.session_id).await.expect("there is a leader").held.persisted, 0);
     probe.persist(1, &["a"]).await;
     probe.persist(2, &["b", "draft"]).await;
     probe.until_settled(3).await;
     let mut taken = probe.link.snapshot(&probe.session_id).await.expect("there is a leader");
-    assert_eq!((taken.persisted, taken.snapshot.head), (2, probe.head()));
+    assert_eq!((taken.held.persisted, taken.snapshot.head), (2, probe.head()));
     let mut bytes = Vec::new();
     taken.snapshot.bytes.read_to_end(&mut bytes).expect("a snapshot can be read");
     assert_eq!(bytes.len() as u64, taken.snapshot.len);

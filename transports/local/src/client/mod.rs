@@ -76,9 +76,9 @@ impl LeaderLink for RemoteLink {
 
     async fn snapshot(&self, session_id: &SessionId) -> Result<SessionSnapshot, LinkError> {
         match self.ask(Purpose::Snapshot(session_id.clone())).await? {
-            (Answer::Snapshot { head, persisted, bytes }, connection) => {
+            (Answer::Snapshot { head, held, bytes }, connection) => {
                 let snapshot = connection.snapshot(head, bytes).await?;
-                Ok(SessionSnapshot { snapshot, persisted })
+                Ok(SessionSnapshot { snapshot, held })
             }
             (answer, _) => Err(unexpected(&answer)),
         }

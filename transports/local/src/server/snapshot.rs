@@ -23,7 +23,7 @@ impl Server {
         let _turn = turn.expect("it is never closed");
         let Some(copy) = connection.ask(self.link.snapshot(&session_id)).await? else { return Ok(()) };
         let Snapshot { head, len, bytes } = copy.snapshot;
-        connection.send(&Answer::Snapshot { head, persisted: copy.persisted, bytes: len }).await?;
+        connection.send(&Answer::Snapshot { head, held: copy.held, bytes: len }).await?;
         let outcome = match connection.send_state(bytes).await? {
             Ok(()) => Outcome::Ok(()),
             Err(error) => Outcome::Err(in_words(&error)),

@@ -30,7 +30,7 @@ async fn a_state_arrives_as_it_is() {
             let mut config = config();
             config.medium = medium;
             let mut taken = snapshot(state(len), config).await.unwrap();
-            assert_eq!((taken.persisted, taken.snapshot.len), (3, len as u64));
+            assert_eq!((taken.held.persisted, taken.snapshot.len), (3, len as u64));
             let mut bytes = Vec::new();
             taken.snapshot.bytes.read_to_end(&mut bytes).unwrap();
             assert!(bytes == state(len).bytes, "{len} bytes over {medium:?}");

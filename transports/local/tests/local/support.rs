@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use livestore_traits::{
-    Attach, Attached, Attachment, BoxStream, ClientId, ConnectionStatus, LeaderItem, LeaderLink,
+    Attach, Attached, Attachment, BoxStream, ClientId, ConnectionStatus, Held, LeaderItem, LeaderLink,
     LeaderReport, LeaderStatus, Limits, LinkError, RebaseGeneration, SeqNum, SessionId, SessionMessage,
     SessionPayload, SessionSender, SessionSnapshot, Snapshot, StoreId, SyncActivity, Term,
 };
@@ -144,7 +144,10 @@ impl LeaderLink for TestLink {
         let State { bytes, len, is_broken } = self.state.clone();
         let end: Box<dyn Read + Send> = if is_broken { Box::new(Broken) } else { Box::new(std::io::empty()) };
         let bytes = Box::new(std::io::Cursor::new(bytes).chain(end));
-        Ok(SessionSnapshot { snapshot: Snapshot { head: SeqNum::ROOT, len, bytes }, persisted: 3 })
+        Ok(SessionSnapshot {
+            snapshot: Snapshot { head: SeqNum::ROOT, len, bytes },
+            held: Held { persisted: 3, ..Held::default() },
+        })
     }
 
     async fn sync_now(&self) -> Result<LeaderStatus, LinkError> {
