@@ -35,6 +35,11 @@ pub enum Operation {
         /// Whether it says that there are no later events.
         reaches_head: bool,
     },
+    /// A pull that was told that the log is another one, since it does not reach so far.
+    Beyond {
+        /// Where the client wanted to go on.
+        after: usize,
+    },
 }
 
 /// The answer to a push.
@@ -84,6 +89,7 @@ impl Model for Log {
                     && (!reaches_head || after + events.len() == log.len());
                 is_true.then(|| Arc::clone(log))
             }
+            Operation::Beyond { after } => (*after > log.len()).then(|| Arc::clone(log)),
         }
     }
 }
@@ -94,6 +100,43 @@ fn slice(log: &[EventId], after: usize, count: usize) -> Option<&[EventId]> {
 
 fn appended(log: &[EventId], events: &[EventId]) -> Arc<[EventId]> {
     log.iter().chain(events).copied().collect()
+}
+
+/// What happened in histories.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Pushes that were accepted, again or for the first time.
+    pub accepted: usize,
+    /// Pushes that came too late.
+    pub refused: usize,
+    /// Pushes whose answer nobody heard.
+    pub lost: usize,
+    /// Pages that were read.
+    pub pages: usize,
+    /// Pulls that were told of another log.
+    pub beyond: usize,
+}
+
+impl Tally {
+    /// Counts a history too.
+    pub fn count(&mut self, history: &[Timed<Operation>]) {
+        for timed in history {
+            *match &timed.operation {
+                Operation::Push { answer: Some(PushAnswer::Accepted { .. }), .. } => &mut self.accepted,
+                Operation::Push { answer: Some(PushAnswer::Ahead { .. }), .. } => &mut self.refused,
+                Operation::Push { answer: None, .. } => &mut self.lost,
+                Operation::Page { .. } => &mut self.pages,
+                Operation::Beyond { .. } => &mut self.beyond,
+            } += 1;
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, refused, lost, pages, .. } = self;
+        write!(f, "pushes: {accepted} accepted, {refused} refused, {lost} without an answer; {pages} pages")
+    }
 }
 
 /// A verdict for people: the operation that fits nowhere, and what was under way at the time.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use livestore_linearizability::checker::{self, Verdict};
 use livestore_linearizability::clients::{self, Mix};
-use livestore_linearizability::log::{Explained, Log};
+use livestore_linearizability::log::{Explained, Log, Tally};
 use livestore_linearizability::target::{Kind, Target};
 use livestore_traits::BoxError;
 
@@ -62,12 +62,12 @@ async fn hunt(kind: Kind, options: &Options) -> Result<bool, BoxError> {
     let target = Target::start(kind).await?;
     let mix = Mix { clients: options.clients, operations: options.operations, ..Mix::default() };
     let (started, mut told) = (Instant::now(), Instant::now());
-    let mut operations = 0;
+    let mut tally = Tally::default();
     for count in 0..options.histories {
         let seed = options.first_seed + count;
         let history =
             clients::history(&target, seed, &mix).await.map_err(|error| format!("seed {seed}: {error}"))?;
-        operations += history.len();
+        tally.count(&history);
         let verdict = checker::check::<Log>(&history, checker::DEFAULT_LIMIT);
         if verdict != Verdict::Linearizable {
             println!("{kind}, seed {seed}: {}", Explained { history: &history, verdict: &verdict });
@@ -75,13 +75,10 @@ async fn hunt(kind: Kind, options: &Options) -> Result<bool, BoxError> {
         }
         if told.elapsed() > PROGRESS {
             told = Instant::now();
-            println!("{kind}: {} histories, {operations} operations", count + 1);
+            println!("{kind}: {} histories; {tally}", count + 1);
         }
     }
     let seconds = started.elapsed().as_secs();
-    println!(
-        "{kind}: {} histories, {operations} operations, all linearizable ({seconds} s)",
-        options.histories
-    );
+    println!("{kind}: {} histories, all linearizable; {tally}; {seconds} s", options.histories);
     Ok(true)
 }

@@ -142,6 +142,12 @@ fn pages_go_on_where_the_last_one_ended() {
 }
 
 #[test]
+fn a_log_is_never_shorter_than_it_was() {
+    fails([(1, 2, accepted(0, &[1, 2])), (3, 4, Operation::Beyond { after: 2 })]);
+    holds([(1, 2, accepted(0, &[1, 2])), (3, 4, Operation::Beyond { after: 3 })]);
+}
+
+#[test]
 fn what_was_promised_by_one_client_holds_for_all() {
     // Each pair could have happened, all three not.
     let (a, b) = ((1, 9, accepted(0, &[1])), (2, 9, accepted(1, &[2])));

@@ -198,6 +198,11 @@ impl Client {
                 }
                 None => break true,
                 Some(Err(PullError::Offline(_))) => break false,
+                Some(Err(PullError::Diverged(_))) => {
+                    let (operation, answered) = (Operation::Beyond { after }, Some(self.recorder.now()));
+                    self.recorder.record(Timed { client: self.number, operation, called, answered });
+                    break false;
+                }
                 Some(Err(error)) => return Err(format!("a pull ended with {error:?}")),
             }
             if reads.len() >= pages {
