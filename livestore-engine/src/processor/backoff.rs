@@ -54,6 +54,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -69,5 +71,15 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.failed(now, &mut jitter) - now <= min);
+    }
+
+    #[test]
+    fn waits_of_different_clients_are_spread() {
+        let second = Duration::from_secs(1);
+        let waits: BTreeSet<Duration> = (0..100).map(|seed| Jitter::new(seed).apply(second)).collect();
+        assert!(waits.len() > 90, "{waits:?}");
+        let mut jitter = Jitter::new(1);
+        let waits: BTreeSet<Duration> = (0..100).map(|_| jitter.apply(second)).collect();
+        assert!(waits.len() > 90, "{waits:?}");
     }
 }

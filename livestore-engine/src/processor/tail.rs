@@ -76,3 +76,105 @@ impl Tail {
         self.events.get(index).filter(|event| event.num.position() == place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_traits::{Args, ClientId, EventName, SessionId};
+
+    use super::*;
+
+    fn num(text: &str) -> SeqNum {
+        text.parse().unwrap()
+    }
+
+    /// Events whose args have as many bytes as is written after the number.
+    fn events(text: &str) -> Vec<Event> {
+        let event = |text: &str| {
+            let (number, len) = text.split_once('=').unwrap();
+            Event {
+                num: num(number),
+                name: EventName::new("e").unwrap(),
+                args: Args::parse("1".repeat(len.parse().unwrap())).unwrap(),
+                client_id: ClientId::new("c").unwrap(),
+                session_id: SessionId::new("s").unwrap(),
+                commit: None,
+                unit_end: true,
+                is_own: false,
+            }
+        };
+        text.split_whitespace().map(event).collect()
+    }
+
+    /// A tail of at most 4 events and 100 bytes, with these events after the root.
+    fn tail(text: &str) -> Tail {
+        let mut tail = Tail::new(SeqNum::ROOT, 4, 100);
+        tail.change(None, &events(text));
+        tail
+    }
+
+    fn after(tail: &Tail, version: &str, limit: ReadLimit) -> Option<String> {
+        let numbers = tail.after(num(version), limit)?.into_iter().map(|event| event.num.to_string());
+        Some(numbers.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn what_follows_a_version_is_read_if_the_version_is_known() {
+        let tail = tail("e1=1 e1.1=1 e2=1 e3r1=1");
+        for (version, expected) in [
+            ("e0", Some("e1 e1.1 e2 e3r1")),
+            ("e1", Some("e1.1 e2 e3r1")),
+            ("e1.1", Some("e2 e3r1")),
+            ("e2", Some("e3r1")),
+            ("e3r1", Some("")),
+            // Other versions of these positions, and positions that no event has.
+            ("e3", None),
+            ("e2r1", None),
+            ("e2.1", None),
+            ("e4", None),
+        ] {
+            assert_eq!(after(&tail, version, ReadLimit::events(10)).as_deref(), expected, "{version}");
+        }
+        assert_eq!(tail.synced(GlobalSeq(2)).map(|event| event.num), Some(num("e2")));
+        assert_eq!(tail.synced(GlobalSeq(4)), None);
+    }
+
+    #[test]
+    fn a_read_keeps_its_limits_and_gives_at_least_one_event() {
+        let tail = tail("e1=20 e2=20 e3=20 e4=20");
+        for (count, bytes, expected) in
+            [(2, 100, "e1 e2"), (10, 1, "e1"), (10, 40, "e1 e2"), (10, 41, "e1 e2 e3"), (10, 60, "e1 e2 e3")]
+        {
+            let limit = ReadLimit { bytes, ..ReadLimit::events(count) };
+            assert_eq!(after(&tail, "e0", limit).as_deref(), Some(expected), "{count} events, {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn the_oldest_events_go_when_there_are_too_many_or_they_are_too_large() {
+        for (held, expected) in [
+            ("e1=25 e2=25 e3=25 e4=25", "e1 e2 e3 e4"),
+            ("e1=1 e2=1 e3=1 e4=1 e5=1", "e2 e3 e4 e5"),
+            ("e1=25 e2=25 e3=25 e4=26", "e2 e3 e4"),
+            ("e1=1 e2=101", ""),
+        ] {
+            let tail = tail(held);
+            let before = tail.before.to_string();
+            assert_eq!(after(&tail, &before, ReadLimit::events(10)).as_deref(), Some(expected), "{held}");
+            assert_eq!(tail.bytes, tail.events.iter().map(|event| event.args.len()).sum::<usize>(), "{held}");
+            let dropped = events(held).len() - tail.events.len();
+            assert_eq!(before, format!("e{dropped}"), "{held}");
+        }
+    }
+
+    #[test]
+    fn what_is_rolled_back_makes_room() {
+        let mut tail = tail("e1=30 e2=30 e3=40");
+        tail.change(Some(num("e1")), &events("e2r1=70"));
+        assert_eq!(after(&tail, "e0", ReadLimit::events(10)).as_deref(), Some("e1 e2r1"));
+        // Back to before everything that it holds.
+        tail.change(None, &events("e3r1=90"));
+        tail.change(Some(num("e1")), &events("e2r2=1"));
+        assert_eq!(after(&tail, "e1", ReadLimit::events(10)).as_deref(), Some("e2r2"));
+        assert_eq!(tail.bytes, 1);
+    }
+}
