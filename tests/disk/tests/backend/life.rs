@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) late_pushes: u64,
     /// Pushes that failed and were pushed again.
     pub(crate) repeated_pushes: u64,
+    /// The most events of a life.
+    pub(crate) longest: usize,
 }
 
 /// What the disk does to one process.
@@ -58,6 +60,8 @@ struct Process {
 struct Client {
     store: StoreId,
     rng: Rng,
+    /// Whether it only pushes little at once.
+    is_small: bool,
     /// What was acknowledged, or shown.
     log: Vec<SyncedEvent>,
     /// A push of which nobody knows what became of it.
@@ -67,23 +71,30 @@ struct Client {
     backend_id: Option<BackendId>,
 }
 
+/// One seed of so many leads a life of many small pushes, after which the journal of the backend is sorted in.
+const LONG_LIVES: u64 = 12;
+/// How much more happens in such a life.
+const LONG: usize = 14;
+
 /// Leads the life that `seed` names. The error tells which promise was broken.
 pub(crate) async fn live(seed: u64, kind: Disk, tally: &mut Tally) -> Result<(), String> {
     let disk = SimDisk::new(seed);
     disk.set_lying(kind == Disk::Lying);
     let mut rng = Rng::with_seed(seed);
-    let mut clients: Vec<Client> = (0..STORES).map(|number| Client::new(number, seed)).collect();
+    let pace = if seed % LONG_LIVES == 1 { LONG } else { 1 };
+    let mut clients: Vec<Client> = (0..STORES).map(|number| Client::new(number, seed, pace > 1)).collect();
     let mut zombie = None;
     for life in 0..LIVES {
         // The last process finds out what there is.
         let fate = if life + 1 == LIVES { Fate::Fine } else { draw_fate(&mut rng) };
-        let left = process(&disk, fate, &mut rng, &mut clients, tally).await;
+        let left = process(&disk, (fate, pace), &mut rng, &mut clients, tally).await;
         let left = left.map_err(|why| format!("life {life}, {fate:?}: {why}"))?;
         // Gone only now that its successor has worked.
         drop(zombie.take());
         zombie = end(&disk, left, &mut rng);
     }
     tally.disk = tally.disk.plus(disk.stats());
+    tally.longest = tally.longest.max(clients.iter().map(|client| client.log.len()).sum());
     Ok(())
 }
 
@@ -95,7 +106,7 @@ fn draw_fate(rng: &mut Rng) -> Fate {
 /// One process: opens the data dir, shows every log to its client, and takes pushes.
 async fn process(
     disk: &SimDisk,
-    fate: Fate,
+    (fate, pace): (Fate, usize),
     rng: &mut Rng,
     clients: &mut [Client],
     tally: &mut Tally,
@@ -103,16 +114,18 @@ async fn process(
     let file = disk.open();
     match fate {
         Fate::Fine => {}
-        Fate::Dies => disk.crash_at(rng.u64(..120)),
+        Fate::Dies => disk.crash_at(rng.u64(..120 * pace as u64)),
         Fate::Fails => disk.set_rates(draw_rates(rng)),
-        Fate::Full => disk.set_capacity(Some(disk.len() + rng.u64(..300_000))),
+        Fate::Full => disk.set_capacity(Some(disk.len() + rng.u64(..300_000 * pace as u64))),
     }
-    let backends = match RedbBackends::open_device(file, RedbConfig::default()) {
+    // Each process as its operator likes it: the file is the same.
+    let config = RedbConfig { fast_restart: rng.bool(), ..RedbConfig::default() };
+    let backends = match RedbBackends::open_device(file, config) {
         Ok(backends) => backends,
         Err(OpenError::Storage { .. }) if fate != Fate::Fine => return Ok(None),
         Err(error) => return Err(format!("the data dir said {error:?}")),
     };
-    let process = Process { backends, fate, rounds: rng.usize(1..12) };
+    let process = Process { backends, fate, rounds: rng.usize(1..12 * pace) };
     let results = join_all(clients.iter_mut().map(|client| client.session(&process))).await;
     for result in results {
         let told = result?;
@@ -157,10 +170,11 @@ fn draw_rates(rng: &mut Rng) -> FaultRates {
 }
 
 impl Client {
-    fn new(number: u64, seed: u64) -> Self {
+    fn new(number: u64, seed: u64, is_small: bool) -> Self {
         Self {
             store: StoreId::new(format!("store-{number}")).expect("a valid id"),
             rng: Rng::with_seed(seed * STORES + number),
+            is_small,
             log: Vec::new(),
             open: Vec::new(),
             cursor: Cursor::start(),
@@ -264,7 +278,11 @@ impl Client {
     }
 
     fn invent(&mut self) -> Vec<SyncedEvent> {
-        let (count, bytes) = if self.rng.u8(..4) == 0 { (60, 2_000) } else { (3, 100) };
+        let (count, bytes) = match self.is_small {
+            true => (7, 30),
+            false if self.rng.u8(..4) == 0 => (60, 2_000),
+            false => (3, 100),
+        };
         let count = self.rng.u64(1..=count);
         let after = self.head().0;
         (after..after + count)

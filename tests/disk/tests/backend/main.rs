@@ -36,6 +36,7 @@ async fn a_backend_keeps_what_it_acknowledged_whatever_the_disk_does() {
     ] {
         assert!(count > 5, "only {count} {what}");
     }
+    assert!(tally.longest > 4_096, "the journal was never sorted in: {} events at most", tally.longest);
 }
 
 #[tokio::test]
