@@ -9,7 +9,9 @@ use crate::schema::SqliteSchema;
 
 /// The states of one store: the leader's in a file, those of sessions as the options say.
 ///
-/// A file that is damaged is made again from the log, since it only saves reading all of the log at each start.
+/// A file that turns out to be damaged when it is opened, or when the engine replays the log over it, is made again from
+/// the log, since it only saves reading all of the log at each start. SQLite reads no page before it needs it, so damage
+/// elsewhere shows as an error of a query or a commit; [`SqliteMaterializer::discard`] is the remedy then, too.
 #[derive(Clone, Debug)]
 pub struct SqliteStates {
     path: PathBuf,
