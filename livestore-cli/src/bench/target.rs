@@ -84,7 +84,7 @@ impl Target {
             url: format!("{}{tls}://{rest}", dialect.scheme()),
             dialect,
             payload,
-            dialer: Dialer::new(&Roots::public(), PATIENCE),
+            dialer: Dialer::new(&Roots::public(), None, PATIENCE),
         };
         // What is wrong with the address is the same for every store.
         target
