@@ -144,7 +144,7 @@ impl Client {
         let answer = match result {
             // Nothing was sent, or nothing was stored: then nobody will ever see it.
             Some(Err(PushError::Offline(_) | PushError::Busy(_))) => return Ok(false),
-            None | Some(Err(PushError::Unacknowledged(_))) => None,
+            None | Some(Err(PushError::Unacknowledged(_) | PushError::Backend { .. })) => None,
             Some(Ok(ack)) => Some(PushAnswer::Accepted { head: place(ack.cursor.after) })
                 .inspect(|_| self.note_ack(batch.clone(), ack)),
             Some(Err(PushError::UpstreamAhead { head, missing })) => {
@@ -197,7 +197,7 @@ impl Client {
                     self.note_page(&page);
                 }
                 None => break true,
-                Some(Err(PullError::Offline(_))) => break false,
+                Some(Err(PullError::Offline(_) | PullError::Backend { .. })) => break false,
                 Some(Err(PullError::Diverged(_))) => {
                     let (operation, answered) = (Operation::Beyond { after }, Some(self.recorder.now()));
                     self.recorder.record(Timed { client: self.number, operation, called, answered });

@@ -53,7 +53,7 @@ impl Follower {
             };
             let page = match page {
                 Some(Ok(page)) => page,
-                Some(Err(PullError::Offline(_))) => return Ok(false),
+                Some(Err(PullError::Offline(_) | PullError::Backend { .. })) => return Ok(false),
                 None => return Err("a live pull ended by itself".into()),
                 Some(Err(error)) => return Err(format!("a live pull ended with {error:?}")),
             };
