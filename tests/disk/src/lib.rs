@@ -41,12 +41,14 @@
 //! ```
 
 mod change;
+mod fate;
 mod fault;
 pub mod files;
 mod sim_disk;
 mod sim_file;
 mod survival;
 
+pub use fate::Fate;
 pub use fault::{DiskStats, FaultRates};
 pub use sim_disk::{Crash, DiskCopy, SimDisk};
 pub use sim_file::SimFile;

@@ -133,6 +133,12 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
+    /// Ends all faults by chance and all want of room.
+    pub fn heal(&self) {
+        self.set_rates(FaultRates::NONE);
+        self.set_capacity(None);
+    }
+
     /// Whether syncs are reported and not done: a disk on which nothing can be built, to show that a checker notices.
     pub fn set_lying(&self, lies: bool) {
         self.lock().lies = lies;

