@@ -10,7 +10,7 @@ use std::ops::Bound::Unbounded;
 use redb::{BackendError, StorageBackend};
 
 /// The length that redb gives to a new file, in bytes.
-const NEW_FILE_BYTES: u64 = 1_576_960;
+const NEW_FILE_BYTES: u64 = 73_728;
 /// What a new file's header may fill; the rest is zeros until something is stored.
 const HEADER_BYTES: usize = 320;
 /// Where the header has redb's magic number, and its page size.
