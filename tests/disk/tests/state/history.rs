@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Commits of a history.
 const STEPS: usize = 40;
+/// Places that it writes to.
+const PLACES: u32 = 400;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Written {
@@ -83,6 +85,19 @@ impl History {
         Self { storage, images }
     }
 
+    /// One commit more that writes to every place, and that the state does not follow any more.
+    pub(crate) fn write_everywhere(&self) {
+        let mut log = self.storage.open();
+        let heads = log.heads().expect("a log");
+        let mut commit = LogCommit::new(&heads);
+        let mut num = heads.local;
+        for place in 0..PLACES {
+            num = num.next_synced(commit.generation);
+            commit.append.push(event(num, &Written { place, text: "everywhere".into() }));
+        }
+        log.commit(Term(1), commit).expect("a commit that keeps the rules");
+    }
+
     pub(crate) fn last_image(&self) -> &Image {
         self.images.last().expect("there is one of the new state")
     }
@@ -138,7 +153,7 @@ fn invent(heads: &Heads, log: &impl EventlogReader, rng: &mut Rng) -> LogCommit 
     for _ in 0..rng.usize(1..12) {
         num = num.next_synced(commit.generation);
         let text = format!("{}{}", rng.u32(..), "x".repeat(rng.usize(..400)));
-        commit.append.push(event(num, &Written { place: rng.u32(..400), text }));
+        commit.append.push(event(num, &Written { place: rng.u32(..PLACES), text }));
     }
     if rng.u8(..3) == 0 {
         (commit.settled, commit.upstream.head) = (num, num);

@@ -82,3 +82,19 @@ fn damaged_files_never_lead_to_a_wrong_state() {
         assert!(outcomes.keys().any(|(done, _)| *done == damage), "{damage:?} was never done");
     }
 }
+
+/// A state that is opened in good faith, and of which a replay then finds a page damaged, must not keep the store from
+/// starting.
+#[test]
+fn damage_that_a_replay_meets_is_mended() {
+    let history = History::new(1);
+    history.write_everywhere();
+    for seed in 0..30 {
+        let (now, mut rng) = (history.last_image(), Rng::with_seed(seed));
+        let image = Damage::ZeroPage.done_to(now, now, &mut rng).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.sqlite");
+        image.write(&path).unwrap();
+        assert_eq!(recover(&history, &path), Ok(Outcome::Right), "seed {seed}");
+    }
+}
