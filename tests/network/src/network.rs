@@ -123,7 +123,7 @@ impl SimNetwork {
     }
 
     /// Nobody serves on `host` any more. Its connections stay.
-    pub fn unlisten(&self, host: &str, is_silent: bool) {
+    pub(crate) fn unlisten(&self, host: &str, is_silent: bool) {
         let mut inner = self.lock();
         let host = inner.host(host);
         host.is_silent = is_silent;
