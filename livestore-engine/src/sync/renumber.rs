@@ -39,3 +39,31 @@ pub(super) fn renumber<'a>(
         event.num
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_from_peers_are_taken_as_far_as_javascript_counts() {
+        const MAX_GLOBAL: u64 = 9_007_199_254_740_991;
+        let num = |global, client, generation| SeqNum {
+            global: GlobalSeq(global),
+            client,
+            generation: RebaseGeneration(generation),
+        };
+        let (global, client, generation) = (MAX_GLOBAL, u32::MAX / 2, MAX_GLOBAL);
+        check_range(num(global, client, generation)).unwrap();
+        check_range(SeqNum::ROOT).unwrap();
+        for beyond in [
+            num(global + 1, client, generation),
+            num(global, client + 1, generation),
+            num(global, client, generation + 1),
+            num(u64::MAX, 0, 0),
+            num(0, u32::MAX, 0),
+            num(0, 0, u64::MAX),
+        ] {
+            assert!(matches!(check_range(beyond), Err(MergeError::OutOfRange { num }) if num == beyond));
+        }
+    }
+}

@@ -16,9 +16,9 @@ use livestore_engine::processor::{
     AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered,
 };
 use livestore_traits::{
-    Applied, Args, Attach, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem, LogCommit,
-    LogCommitKind, PageInfo, PullError, PullPage, PushAck, PushError, SeqNum, SessionMessage, SessionPayload,
-    SessionPush, SyncedEvent, Term, UnixMillis,
+    Applied, Args, Attach, BackendId, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem,
+    LogCommit, LogCommitKind, PageInfo, PullError, PullPage, PushAck, PushError, SeqNum, SessionMessage,
+    SessionPayload, SessionPush, SyncedEvent, Term, UnixMillis,
 };
 
 use crate::support::{Log, backend_id, beginning, client_id, identity, name, session_id};
@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) pull: u64,
     /// The backend's id.
     pub(crate) backend: &'static str,
+    /// Which backend the last push was meant for.
+    pub(crate) pushed_to: Option<BackendId>,
 }
 
 pub(crate) fn num(text: &str) -> SeqNum {
@@ -99,7 +101,8 @@ impl Bench {
         let now = beginning();
         let leader = LeaderProcessor::new(config.clone(), term, now, recovered, true);
         let links = BTreeMap::new();
-        let mut bench = Self { leader, log, now, config, links, next_link: 0, pull: 0, backend: "b" };
+        let mut bench =
+            Self { leader, log, now, config, links, next_link: 0, pull: 0, backend: "b", pushed_to: None };
         let first = bench.drive();
         (bench, first)
     }
@@ -160,6 +163,7 @@ impl Bench {
             }
             Effect::StopPull => "stop pulling".to_owned(),
             Effect::Push(AttemptId { count, .. }, push) => {
+                self.pushed_to = push.backend_id.clone();
                 let events: Vec<String> =
                     push.events.iter().map(|event| format!("{}={}", event.seq, text(&event.args))).collect();
                 format!("push {count} after {}: {}", push.parent, events.join(" "))

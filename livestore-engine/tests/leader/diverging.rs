@@ -1,9 +1,10 @@
 //! What a leader does when the backend's history is not the one it knows.
 
-use livestore_engine::processor::{Diverged, Input, SyncActivity};
-use livestore_traits::{GlobalSeq, Limits, PullError, PushError, SyncedEvent};
+use livestore_engine::processor::{Diverged, Input, PullId, SyncActivity};
+use livestore_traits::{GlobalSeq, Limits, PageInfo, PullError, PushError, SyncedEvent};
 
 use crate::bench::{Bench, capabilities, foreign, own};
+use crate::support::backend_id;
 
 /// A leader with `e1=x e2=a e2.1=c` confirmed and `e3=b` pending, whose pull then finds another backend.
 fn diverged(policy: Diverged) -> (Bench, Vec<String>) {
@@ -56,6 +57,9 @@ fn reseeding_pushes_the_confirmed_history_again() {
     let (mut bench, _) = diverged(Diverged::Reseed);
     let lines = bench.page(0, []);
     assert_eq!(lines, ["push 3 after e0: e1=x e2=a"]);
+    assert_eq!(bench.pushed_to, Some(backend_id("restored")));
+    // What comes on the pull meanwhile changes nothing.
+    assert_eq!(bench.page(0, []), [""; 0]);
     assert_eq!(bench.acknowledge(3, 2), ["stop pulling", "log, settled e2.1"]);
     bench.wait();
     assert_eq!(bench.page(2, []).last().unwrap(), "push 4 after e2: e3=b");
@@ -70,6 +74,61 @@ fn reseeding_begins_anew_when_its_push_fails_and_resets_when_it_is_refused() {
     assert_eq!(bench.page(0, [foreign(1, "x")]), ["push 4 after e1: e2=a"]);
     let lines = bench.refuse(4, PushError::ClientIdTaken);
     assert_eq!(lines[1], "log reset at e1 + e1.1r1=c e2r1=b, settled e1.1r1, s1 lost 1");
+}
+
+#[test]
+fn a_history_is_compared_page_by_page_and_ends_with_its_pull() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    for (after, events) in [(0, vec![foreign(1, "x")]), (1, vec![])] {
+        let page = bench.a_page(after, events, PageInfo::More { remaining: None });
+        assert_eq!(bench.give(Input::Page(PullId(bench.pull), page)), [""; 0]);
+    }
+    // A backend whose pages do not tell what follows ends the pull when it has no more.
+    let lines = bench.pull_ends(None);
+    assert_eq!(lines[1], "log reset at e1 + e1.1r1=c e2r1=b, settled e1.1r1, s1 lost 1");
+}
+
+#[test]
+fn a_history_that_is_replaced_while_it_is_compared_is_compared_anew() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    let page = bench.a_page(0, [foreign(1, "x")], PageInfo::More { remaining: None });
+    assert_eq!(bench.give(Input::Page(PullId(bench.pull), page)), [""; 0]);
+    bench.backend = "another";
+    assert_eq!(bench.page(1, [own(2, 1, "a")]), ["pull 2 after e0"]);
+    let lines = bench.page(0, [foreign(1, "y")]);
+    assert_eq!(lines[1], "log reset at e0 + e0.1r1=c e1r1=b, settled e0.1r1, s1 lost 1");
+}
+
+#[test]
+fn a_history_that_goes_on_is_taken_over_once_that_is_seen() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    for (after, events, expected) in [
+        // It may end here, and part from ours with what it has not sent yet.
+        (0, vec![foreign(1, "x"), own(2, 1, "a")], vec![]),
+        (2, vec![foreign(3, "z")], vec!["stop pulling", "log, settled e2.1"]),
+    ] {
+        let page = bench.a_page(after, events, PageInfo::More { remaining: None });
+        assert_eq!(bench.give(Input::Page(PullId(bench.pull), page)), expected, "after e{after}");
+    }
+}
+
+/// Each commit is reported once, however many events it has, and whichever sessions have commits of the same number.
+#[test]
+fn every_archived_commit_is_reported_once() {
+    let mut bench = Bench::new(|_| {});
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    bench.push("s1", 1, "e0", 1, "ab");
+    bench.acknowledge(1, 2);
+    bench.push("s2", 1, "e2", 1, "c");
+    bench.acknowledge(2, 3);
+    bench.push("s1", 2, "e3", 2, "d e");
+    bench.acknowledge(3, 5);
+    bench.backend = "restored";
+    bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    let lines = bench.page(0, []);
+    assert_eq!(lines[1], "log reset at e0, settled e0, s1 lost 1, s1 lost 2, s1 lost 3, s2 lost 1");
 }
 
 /// A leader that reseeds and whose limits let no unit of the history through.

@@ -172,3 +172,12 @@ fn gathering_ends_when_its_time_is_up() {
     let (waited, lines) = bench.wait();
     assert_eq!((waited, lines), (bench.config.gather_time, vec!["log + e1=x, settled e1".to_owned()]));
 }
+
+#[test]
+fn gathering_ends_when_enough_bytes_are_there() {
+    let mut bench = Bench::new(|config| config.gather_bytes = 2 * foreign(1, "x").encoded_len());
+    for (after, expected) in [(0, vec![]), (1, vec!["log + e1=x e2=x, settled e2".to_owned()]), (2, vec![])] {
+        let page = bench.a_page(after, [foreign(after + 1, "x")], more());
+        assert_eq!(bench.give(Input::Page(PullId(0), page)), expected, "after e{after}");
+    }
+}

@@ -45,6 +45,14 @@ fn accepted(after: &str, last: &str, settled: &str) -> Payload {
 }
 
 #[test]
+fn what_is_confirmed_is_counted() {
+    for payload in [advance("e1", "e2:a1 e3:a2", "e1"), accepted("e1", "e3", "e1")] {
+        let outcome = merge(&mut session("e1 | e2':a1 e3':a2 e4':a3"), payload).unwrap();
+        assert!(matches!(&outcome, Outcome::Advance(change) if change.confirmed == 2), "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_leader_goes_on() {
     let cases = [
         ("the log goes on", "e1 |", advance("e1", "e2:x1 e2.1:b1", "e1"), "e1 e2 e2.1 |", None),

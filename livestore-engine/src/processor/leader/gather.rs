@@ -185,3 +185,52 @@ fn incoming(event: SyncedEvent) -> Event {
         is_own: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_traits::{Args, ClientId, EventName, SessionId};
+
+    use super::*;
+
+    fn event(seq: u64) -> SyncedEvent {
+        SyncedEvent {
+            seq: GlobalSeq(seq),
+            parent: GlobalSeq(seq.saturating_sub(1)),
+            name: EventName::new("e").unwrap(),
+            args: Args::default(),
+            client_id: ClientId::new("c").unwrap(),
+            session_id: SessionId::new("s").unwrap(),
+            commit: None,
+            unit_end: true,
+            created_at: None,
+        }
+    }
+
+    #[test]
+    fn a_page_holds_events_of_its_stretch_in_order() {
+        for (after, through, cursor, seqs, is_right) in [
+            (2, 5, 5, &[3, 4, 5][..], true),
+            // Compaction may leave holes.
+            (2, 5, 5, &[4], true),
+            (2, 5, 5, &[], true),
+            (2, 2, 2, &[], true),
+            (2, 5, 5, &[2, 3], false),
+            (2, 5, 5, &[3, 3], false),
+            (2, 5, 5, &[4, 3], false),
+            (2, 5, 5, &[5, 6], false),
+            (2, 1, 1, &[], false),
+            (2, 5, 4, &[3], false),
+            (2, 5, 6, &[3], false),
+        ] {
+            let events = seqs.iter().map(|seq| event(*seq)).collect();
+            let backend_id = BackendId::new("b").unwrap();
+            let mut page = PullPage::new(GlobalSeq(after), events, None, backend_id, PageInfo::CaughtUp);
+            (page.through, page.cursor.after) = (GlobalSeq(through), GlobalSeq(cursor));
+            assert_eq!(
+                check_page(&page).is_ok(),
+                is_right,
+                "({after}, {through}] leads to {cursor}: {seqs:?}"
+            );
+        }
+    }
+}
