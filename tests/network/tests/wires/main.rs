@@ -32,7 +32,7 @@ fn seeds(own: Range<u64>) -> Range<u64> {
 }
 
 fn converges(wires: Wires) {
-    for seed in seeds(20..50) {
+    for seed in seeds(20..30) {
         World::run(wires, seed);
     }
 }
