@@ -1,8 +1,11 @@
 //! What is asked for on the command line, and what follows from it: a list of steps.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use livestore_connect::Roots;
 use livestore_wire::SyncPayload;
 
 use super::EVENT_OVERHEAD_BYTES;
@@ -45,6 +48,9 @@ pub(crate) struct BenchArgs {
     /// What to show the server to be let in, for example '{"authToken":"let-me-in"}'.
     #[arg(long, value_name = "JSON", env = "LIVESTORE_PAYLOAD", hide_env_values = true, value_parser = parse_payload)]
     payload: Option<SyncPayload>,
+    /// A file of certificates, in PEM, of authorities to trust beside the public ones.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// How long each row measures, after a warm-up of a quarter of it.
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_seconds)]
     seconds: f64,
@@ -110,7 +116,8 @@ pub(super) enum Step {
 impl BenchArgs {
     pub(super) fn plan(self) -> Result<Plan, CommandError> {
         self.check()?;
-        let target = Target::new(&self.url, self.dialect, self.payload.clone())?;
+        let roots = self.ca.as_deref().map_or_else(|| Ok(Roots::public()), trusted)?;
+        let target = Target::new(&self.url, self.dialect, self.payload.clone(), roots)?;
         let scenarios = if self.scenarios.is_empty() {
             let mut all = vec![Scenario::Push, Scenario::Pull, Scenario::FanOut];
             all.retain(|scenario| *scenario != Scenario::FanOut || target.dialect().has_live_pull());
@@ -220,6 +227,13 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.1..=MAX_SECONDS).contains(&seconds) => Ok(seconds),
         _ => Err(format!("expected a number of seconds from 0.1 to {MAX_SECONDS}")),
     }
+}
+
+/// The public authorities and those of a file.
+fn trusted(ca: &Path) -> Result<Roots, CommandError> {
+    let unusable = || CommandError::new(format!("the --ca {} cannot be used", ca.display()));
+    let pem = fs::read(ca).map_err(|error| unusable().caused_by(error))?;
+    Roots::public().and_pem(&pem).map_err(|error| unusable().caused_by(error))
 }
 
 fn parse_payload(text: &str) -> Result<SyncPayload, String> {

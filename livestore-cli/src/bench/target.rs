@@ -59,15 +59,17 @@ pub(super) struct Target {
     url: String,
     dialect: Dialect,
     payload: Option<SyncPayload>,
+    roots: Roots,
     dialer: Dialer,
 }
 
 impl Target {
-    /// The server at `url`. Its scheme tells the dialect, unless it is named.
+    /// The server at `url`, whose certificate `roots` vouch for. Its scheme tells the dialect, unless it is named.
     pub(super) fn new(
         url: &str,
         dialect: Option<Dialect>,
         payload: Option<SyncPayload>,
+        roots: Roots,
     ) -> Result<Self, CommandError> {
         let invalid = |why: &str| {
             CommandError::new(format!("--url {url:?} {why}"))
@@ -84,7 +86,8 @@ impl Target {
             url: format!("{}{tls}://{rest}", dialect.scheme()),
             dialect,
             payload,
-            dialer: Dialer::new(&Roots::public(), None, PATIENCE),
+            dialer: Dialer::new(&roots, None, PATIENCE),
+            roots,
         };
         // What is wrong with the address is the same for every store.
         target
@@ -120,7 +123,7 @@ impl Target {
             let url = self.url.trim_start_matches("livestore+");
             return Ok(Prepared::Bare(SyncUrl::new(WS_SCHEMES, url, store)?));
         }
-        let connect = Connect::to(&self.url, store);
+        let connect = Connect::to(&self.url, store).roots(self.roots.clone());
         let connect = match &self.payload {
             Some(payload) => connect.payload(payload.clone()),
             None => connect,
@@ -158,11 +161,11 @@ mod tests {
             ("http://a:1", Some(Dialect::Livestore), "livestore livestore+ws://a:1"),
             ("wss://a:1", Some(Dialect::Http), "http https://a:1"),
         ] {
-            let target = Target::new(url, named, None).unwrap();
+            let target = Target::new(url, named, None, Roots::public()).unwrap();
             assert_eq!(format!("{} {}", target.dialect().name(), target.url()), expected);
         }
         for url in ["a:1", "ftp://a", "w://a", "ws://", "ws://a b", "ws://u:p@a"] {
-            assert!(Target::new(url, None, None).is_err(), "{url} was taken");
+            assert!(Target::new(url, None, None, Roots::public()).is_err(), "{url} was taken");
         }
     }
 }

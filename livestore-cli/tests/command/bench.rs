@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use livestore_backend_memory::MemoryBackends;
+use livestore_integration::TlsProxy;
 use livestore_traits::{
     Args, BackendProvider, BoxStream, Capabilities, ConnectionStatus, ProviderError, Pull, PullError,
     PullPage, Push, PushAck, PushError, StoreId, SyncBackend,
@@ -106,6 +107,26 @@ fn addresses_that_lead_nowhere() {
     for (url, part) in [("nowhere", "scheme"), ("ftp://a", "scheme"), ("ws://a b", "no address")] {
         assert_failed(&run(&["bench", "--url", url]), &["--url", part]);
     }
+}
+
+#[test]
+fn a_server_behind_tls() {
+    let server = in_memory();
+    let proxy = TlsProxy::start("localhost", server.addr);
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    fs::write(&ca, proxy.certificate()).unwrap();
+    for scheme in ["wss", "https", "livestore+wss", "livestore+https"] {
+        let url = format!("{scheme}://localhost:{}", proxy.port());
+        let push = ["bench", "push", "--url", &url, "--seconds", "0.1", "--clients", "1", "--batch", "1"];
+        assert_failed(&run(&push), &["UnknownIssuer"]);
+        let trusting = run(&[&push[..], &["--ca", path(&ca)]].concat());
+        assert!(trusting.status.success(), "{scheme}: {}", text(&trusting.stderr));
+    }
+    assert_failed(
+        &run(&["bench", "--url", "wss://a", "--ca", "no-such-file"]),
+        &["--ca no-such-file", "No such file"],
+    );
 }
 
 #[test]

@@ -1,4 +1,10 @@
-//! What the tests across crates share: a small notebook application whose state shows the order of events.
+//! What the tests across crates share: a small notebook application whose state shows the order of events, and a proxy
+//! that terminates TLS.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod tls;
+
+pub use tls::TlsProxy;
 
 use livestore_engine::{Session, Store, StoreBuilder};
 use livestore_eventlog_memory::MemoryStorage;

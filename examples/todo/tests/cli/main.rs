@@ -9,5 +9,6 @@ mod sharing;
 mod stopped;
 mod support;
 mod syncing;
+mod tls;
 #[cfg(unix)]
 mod watching;

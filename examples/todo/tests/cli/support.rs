@@ -204,6 +204,10 @@ impl TestServer {
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}", self.addr)
     }
+
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
 }
 
 /// A failed program says one sentence, and nothing of panics.
