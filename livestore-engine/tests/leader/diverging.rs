@@ -158,6 +158,33 @@ fn reseeding_resets_when_a_single_unit_is_too_large() {
 }
 
 #[test]
+fn reseeding_ends_where_the_backend_calls_a_push_invalid() {
+    let (mut bench, _) = diverged(Diverged::Reseed);
+    bench.page(0, []);
+    bench.refuse(3, PushError::Invalid("no chain".to_owned()));
+    assert_eq!(bench.leader.status().activity, SyncActivity::Off);
+    assert!(bench.log.archived.is_empty());
+}
+
+/// The log is read in stretches, and one of them may have nothing that a backend is told.
+#[test]
+fn reseeding_reads_on_over_client_only_events() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Reseed);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a");
+    bench.acknowledge(1, 1);
+    bench.push("s1", 2, "e1", 2, &vec!["C"; 1200].join(" "));
+    bench.push("s1", 3, "e1.1200", 1202, "b");
+    bench.acknowledge(2, 2);
+    bench.backend = "restored";
+    bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    assert_eq!(bench.page(0, []), ["push 3 after e0: e1=a"]);
+    assert_eq!(bench.acknowledge(3, 1), ["push 4 after e1: e2=b"]);
+    assert_eq!(bench.acknowledge(4, 2), ["stop pulling", "log, settled e2"]);
+}
+
+#[test]
 fn reseeding_halves_a_batch_that_is_too_large_for_no_known_reason() {
     let (mut bench, _) = diverged(Diverged::Reseed);
     assert_eq!(bench.page(0, []), ["push 3 after e0: e1=x e2=a"]);

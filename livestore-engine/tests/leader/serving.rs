@@ -16,6 +16,21 @@ fn a_session_is_told_what_follows_its_cursor() {
 }
 
 #[test]
+fn the_status_lists_who_is_attached() {
+    let mut bench = Bench::caught_up();
+    let listed = |bench: &Bench| -> Vec<String> {
+        let sessions = bench.leader.status().sessions;
+        sessions.iter().map(|session| format!("{} {}", session.session_id, session.label)).collect()
+    };
+    assert_eq!(listed(&bench), [""; 0]);
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    assert_eq!(listed(&bench), ["s1 test", "s2 test"]);
+    bench.give(Input::Detach(bench.link("s1")));
+    assert_eq!(listed(&bench), ["s2 test"]);
+}
+
+#[test]
 fn of_two_sessions_that_push_at_once_the_second_hears_of_the_first_and_pushes_again() {
     let mut bench = Bench::caught_up();
     bench.attach("s1", "e0");
