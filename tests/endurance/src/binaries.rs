@@ -70,9 +70,9 @@ fn is_fresh(program: &Path) -> bool {
     let Some((_, sources)) = list.split_once(": ") else { return false };
     // Spaces within a path are escaped.
     let sources = sources.replace("\\ ", "\0");
-    sources.split_whitespace().all(|source| {
-        changed(Path::new(&source.replace('\0', " "))).is_some_and(|changed| changed <= built)
-    })
+    sources
+        .split_whitespace()
+        .all(|source| changed(Path::new(&source.replace('\0', " "))).is_some_and(|changed| changed <= built))
 }
 
 fn build(dir: &Path) -> HarnessResult<()> {

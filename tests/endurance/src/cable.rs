@@ -210,7 +210,8 @@ impl Direction {
             let Ok(count @ 1..) = read.read(&mut chunk[..room]).await else { return false };
             self.carried.fetch_add(count as u64, Ordering::Relaxed);
             if let Some(rate) = self.speed.bytes_per_second {
-                free_at = free_at.max(Instant::now()) + Duration::from_secs_f64(count as f64 / f64::from(rate));
+                free_at =
+                    free_at.max(Instant::now()) + Duration::from_secs_f64(count as f64 / f64::from(rate));
                 sleep_until(free_at).await;
             }
             self.budget = self.budget.map(|left| left - count);

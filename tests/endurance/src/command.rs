@@ -8,14 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use livestore_endurance::binaries::Binaries;
 use livestore_endurance::cable::Speed;
 use livestore_endurance::findings::Findings;
-use livestore_endurance::hunts::disk_full::{self, Full};
+use livestore_endurance::hunts::disk_full::{self, DiskFull, Full};
 use livestore_endurance::hunts::flood::{self, Flood};
 use livestore_endurance::hunts::idle::{self, Idle};
 use livestore_endurance::hunts::kills::{self, Kills, Until};
 use livestore_endurance::hunts::never_reads::{self, NeverReads};
+use livestore_endurance::hunts::restarts;
 use livestore_endurance::hunts::slow_link::{self, SlowLink};
 use livestore_endurance::hunts::soak::{self, Soak};
-use livestore_endurance::hunts::restarts;
 use livestore_endurance::{HarnessResult, usage};
 
 /// Tries to break `livestore serve` and `todo` as real processes, over the loopback, for a bounded time. Ends with 1 if a
@@ -172,7 +172,7 @@ async fn run(common: &Common, hunt: Hunt) -> HarnessResult<Findings> {
         }
         Hunt::DiskFull { mount } => {
             let full = if mount { Full::FileSystem } else { Full::FileSize };
-            disk_full::run(&binaries, &store, full).await
+            disk_full::run(&DiskFull { binaries, store, full, time: seconds(3) }).await
         }
         Hunt::Restarts { times } => restarts::run(&binaries, &store, times).await,
         Hunt::SlowLink { seconds: time, bytes_per_second, round_trip_ms, pauses_ms } => {

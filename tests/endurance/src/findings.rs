@@ -72,10 +72,8 @@ pub struct Waits(Histogram<u64>);
 
 impl Default for Waits {
     fn default() -> Self {
-        // Microseconds, to three digits.
-        let mut waits = Histogram::new(3).expect("three digits can be kept");
-        waits.auto(true);
-        Self(waits)
+        // Microseconds up to an hour, to three digits.
+        Self(Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("good bounds"))
     }
 }
 

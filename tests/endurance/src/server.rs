@@ -107,7 +107,9 @@ impl Server {
             Err(std::io::Error::other("it ended"))
         };
         if let Err(error) = timeout(HANG, introduced).await.map_err(std::io::Error::other).flatten() {
-            return Err(format!("the server did not start: {error}; it says: {}", self.said()).into());
+            child.kill().await?;
+            let said = self.said();
+            return Err(format!("the server did not start: {error}; it says: {}", said.trim()).into());
         }
         // It must never wait for somebody to read what it says.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });

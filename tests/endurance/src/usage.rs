@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::findings::mebibytes;
 
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// What a process holds at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -46,15 +48,15 @@ impl std::fmt::Display for Usage {
     }
 }
 
-/// Waits until the process has at most so many files open; returns the last usage seen.
-pub async fn wait_for_files(pid: u32, files: u64, limit: Duration) -> Option<Usage> {
+/// Waits until a process holds so little, at most for `limit`; returns what it held when last seen, `None` if it is gone.
+pub async fn wait_for(pid: u32, limit: Duration, holds: impl Fn(&Usage) -> bool) -> Option<Usage> {
     let give_up = Instant::now() + limit;
     loop {
         let usage = Usage::of(pid)?;
-        if usage.files <= files || Instant::now() >= give_up {
+        if holds(&usage) || Instant::now() >= give_up {
             return Some(usage);
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(BETWEEN_LOOKS).await;
     }
 }
 

@@ -273,7 +273,10 @@ impl Writer {
 
     fn take(&mut self, page: &PullPage) -> Result<(), String> {
         if page.after > self.cursor.after {
-            return Err(format!("{} is at {}, and a page follows {}", self.name, self.cursor.after, page.after));
+            return Err(format!(
+                "{} is at {}, and a page follows {}",
+                self.name, self.cursor.after, page.after
+            ));
         }
         let known = self.cursor.after;
         for event in page.events.iter().filter(|event| event.seq > known) {

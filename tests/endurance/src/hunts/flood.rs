@@ -20,7 +20,6 @@ use crate::{HANG, HarnessResult};
 
 /// How many pushes a client has on the way; its connection allows no more.
 const ON_THE_WAY: usize = 32;
-const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// What the server may take beside what is on the way: its queue, caches, tails, and what its allocator keeps.
 const MEMORY_BYTES: u64 = 320 * 1024 * 1024;
 
@@ -65,14 +64,7 @@ async fn flood(options: &Flood, server: &Server, size: usize, findings: &mut Fin
         clients.spawn(client.run(stop.clone()));
     }
     let begun = Instant::now();
-    let mut peak = before;
-    while begun.elapsed() < options.time {
-        sleep(SAMPLE_EVERY).await;
-        let now = Usage::of(server.pid()).ok_or("the server is gone")?;
-        if now.resident_bytes > peak.resident_bytes {
-            peak = now;
-        }
-    }
+    sleep(options.time).await;
     stop.stop();
     let (mut all, mut done) = (Tally::default(), Vec::new());
     while let Some(client) = timeout(2 * HANG, clients.join_next()).await? {
@@ -81,6 +73,7 @@ async fn flood(options: &Flood, server: &Server, size: usize, findings: &mut Fin
         done.push(client);
     }
     let seconds = begun.elapsed().as_secs_f64();
+    let peak_bytes = Usage::of(server.pid()).ok_or("the server is gone")?.peak_bytes;
     findings.figure(
         format!("{size} bytes: accepted"),
         format!(
@@ -90,15 +83,19 @@ async fn flood(options: &Flood, server: &Server, size: usize, findings: &mut Fin
         ),
     );
     findings.figure(format!("{size} bytes: answered in"), &all.waits);
-    findings.figure(format!("{size} bytes: refused as busy, after such a one"), format!("{}, {}", all.busy, all.ahead));
+    findings.figure(
+        format!("{size} bytes: refused as busy, after such a one"),
+        format!("{}, {}", all.busy, all.ahead),
+    );
     let on_the_way = (options.clients * ON_THE_WAY * size) as u64;
-    let grown = peak.resident_bytes.saturating_sub(before.resident_bytes);
+    let grown = peak_bytes.saturating_sub(before.resident_bytes);
     findings.figure(
         format!("{size} bytes: memory at most"),
-        format!("{}, of which {} may be on the way", mebibytes(peak.resident_bytes), mebibytes(on_the_way)),
+        format!("{}, of which {} may be on the way", mebibytes(peak_bytes), mebibytes(on_the_way)),
     );
     // What is on the way is held as it came, and as it is written.
-    findings.expect(grown <= 2 * on_the_way + MEMORY_BYTES, || format!("the server took {}", mebibytes(grown)));
+    findings
+        .expect(grown <= 2 * on_the_way + MEMORY_BYTES, || format!("the server took {}", mebibytes(grown)));
     findings.violations(all.violations);
     for client in done {
         let mut ledger = Ledger::default();
@@ -170,7 +167,10 @@ impl Client {
             self.tally.waits.record(wait);
             match answer.ok_or_else(|| format!("push {n} of {} was never answered", self.name))? {
                 Ok(ack) if ack.cursor.after != GlobalSeq(n) => {
-                    return Err(format!("push {n} of {} was acknowledged as {}", self.name, ack.cursor.after));
+                    return Err(format!(
+                        "push {n} of {} was acknowledged as {}",
+                        self.name, ack.cursor.after
+                    ));
                 }
                 Ok(ack) => {
                     self.backend_id = Some(ack.backend_id);

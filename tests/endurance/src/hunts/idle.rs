@@ -48,7 +48,8 @@ pub async fn run(options: &Idle) -> HarnessResult<Findings> {
         findings.figure("fewer than asked for", "the system allows no more open files");
     }
     let dir = tempfile::tempdir()?;
-    let server = Server::start(ServerOptions::new(options.binaries.clone(), dir.path()).store(&options.store)).await?;
+    let server =
+        Server::start(ServerOptions::new(options.binaries.clone(), dir.path()).store(&options.store)).await?;
     let mut writer = Writer::new("writer", connect(&server.url("ws"), "idle")?, 0);
     writer.write(1).await?;
     let before = Usage::of(server.pid()).ok_or("this system does not tell what a process holds")?;
@@ -60,7 +61,8 @@ pub async fn run(options: &Idle) -> HarnessResult<Findings> {
     let after = Usage::of(server.pid()).ok_or("the server is gone")?;
     findings.figure("the server before", before);
     findings.figure("the server with them", after);
-    let per_connection = after.resident_bytes.saturating_sub(before.resident_bytes) / connections.max(1) as u64;
+    let per_connection =
+        after.resident_bytes.saturating_sub(before.resident_bytes) / connections.max(1) as u64;
     findings.figure("memory per connection", format!("{:.1} KiB", per_connection as f64 / 1024.0));
 
     let subscribers = deliver(subscribers, &mut writer, "the first event", &mut findings).await?;

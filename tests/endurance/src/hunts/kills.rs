@@ -105,11 +105,20 @@ impl World {
                 (writer, outcome)
             }))
         };
-        let busy = WIRES.iter().map(|wire| writing(format!("over-{}", wire.replace('+', "-")), wire, "busy", BUSY_PAUSE));
+        let busy = WIRES
+            .iter()
+            .map(|wire| writing(format!("over-{}", wire.replace('+', "-")), wire, "busy", BUSY_PAUSE));
         let busy = busy.collect::<HarnessResult<Vec<_>>>()?;
         let foreign = vec![writing("foreign".to_owned(), "ws", "todo", FOREIGN_PAUSE)?];
         let dirs: Vec<_> = (0..options.dirs)
-            .map(|n| TodoDir::new(&options.binaries, dir.path(), &format!("dir{n}"), server.url(WIRES[n % WIRES.len()])))
+            .map(|n| {
+                TodoDir::new(
+                    &options.binaries,
+                    dir.path(),
+                    &format!("dir{n}"),
+                    server.url(WIRES[n % WIRES.len()]),
+                )
+            })
             .map(Arc::new)
             .collect();
         let roles = [Role::Watch, Role::Stream, Role::Commands];

@@ -15,7 +15,7 @@ use crate::cable::{Cable, Plug, Speed};
 use crate::findings::{Findings, mebibytes, millis, progress};
 use crate::ledger::{Ledger, audit};
 use crate::server::{Server, ServerOptions, connect};
-use crate::usage::{Usage, wait_for_files};
+use crate::usage::{Usage, wait_for};
 use crate::writer::Writer;
 use crate::{HANG, HarnessResult};
 
@@ -59,24 +59,34 @@ pub async fn run(options: &NeverReads) -> HarnessResult<Findings> {
     findings.figure("the server before", before);
 
     let pushes = options.megabytes * 1_000_000 / TEXT_BYTES;
-    progress(format_args!("{pushes} events of {TEXT_BYTES} bytes past {} subscribers that never read", deaf.len()));
+    progress(format_args!(
+        "{pushes} events of {TEXT_BYTES} bytes past {} subscribers that never read",
+        deaf.len()
+    ));
     let begun = Instant::now();
     for _ in 0..pushes {
         writer.write(1).await?;
     }
     let rate = options.megabytes as f64 / begun.elapsed().as_secs_f64();
     findings.figure("pushed", format!("{} MB, {rate:.1} MB/s", options.megabytes));
+    let pushed = Instant::now();
     let delivered = timeout(HANG, listener.until(writer.head())).await;
-    findings.expect(matches!(delivered, Ok(Ok(()))), || "the subscriber that reads did not get everything".to_owned());
-    findings.figure("the one that reads had all", format!("{} after the last push", millis(begun.elapsed())));
+    findings.expect(matches!(delivered, Ok(Ok(()))), || {
+        "the subscriber that reads did not get everything".to_owned()
+    });
+    findings
+        .figure("the one that reads had all", format!("{} after the last push", millis(pushed.elapsed())));
 
     // Pipelined requests for the whole log, of which no answer is ever read.
     let greedy = ask_and_never_read(&server, options.subscribers).await?;
+    dropped(&server, at_rest, &mut findings).await?;
     let peak = Usage::of(server.pid()).ok_or("the server is gone")?;
     let grown = peak.peak_bytes.saturating_sub(at_rest.resident_bytes);
-    findings.figure("memory at most", format!("{}, {} more than before", mebibytes(peak.peak_bytes), mebibytes(grown)));
+    findings.figure(
+        "memory at most",
+        format!("{}, {} more than before", mebibytes(peak.peak_bytes), mebibytes(grown)),
+    );
     findings.expect(grown <= MEMORY_BYTES, || format!("the server took {} more", mebibytes(grown)));
-    dropped(&server, at_rest, &mut findings).await?;
     drop((deaf, greedy));
 
     let mut ledger = Ledger::default();
@@ -135,7 +145,8 @@ async fn dropped(server: &Server, at_rest: Usage, findings: &mut Findings) -> Ha
     // The answers are on their way, and fill the system's buffers.
     sleep(Duration::from_millis(500)).await;
     let with_them = Usage::of(server.pid()).ok_or("the server is gone")?;
-    let settled = wait_for_files(server.pid(), at_rest.files, HANG).await.ok_or("the server is gone")?;
+    let are_gone = |usage: &Usage| usage.files <= at_rest.files;
+    let settled = wait_for(server.pid(), HANG, are_gone).await.ok_or("the server is gone")?;
     findings.figure("the server with them", with_them);
     findings.figure("the server at the end", format!("{settled}, {} later", millis(begun.elapsed())));
     findings.expect(settled.files <= at_rest.files, || {

@@ -43,7 +43,8 @@ pub async fn run(binaries: &Binaries, store: &str, times: u64) -> HarnessResult<
     let mut ledger = Ledger::default();
     let mut all = Waits::default();
     for writing in writings {
-        let (wire, writer, outcome) = timeout(2 * HANG, writing).await.map_err(|_| "a writer does not end")??;
+        let (wire, writer, outcome) =
+            timeout(2 * HANG, writing).await.map_err(|_| "a writer does not end")??;
         findings.violations(outcome.err());
         let without: Vec<_> = restarts.iter().filter_map(|restart| restart.without(&writer)).collect();
         all.extend(without.iter().copied());
@@ -78,7 +79,8 @@ impl Restart {
     fn without(&self, writer: &Writer) -> Option<Duration> {
         let spans = writer.spans();
         let back = spans.iter().find(|span| span.ended >= self.served)?;
-        let last = spans.iter().rfind(|span| span.ended < self.served).map_or(self.signalled, |span| span.ended);
+        let last =
+            spans.iter().rfind(|span| span.ended < self.served).map_or(self.signalled, |span| span.ended);
         // Acknowledged after the signal: it was in flight, and the server finished it.
         Some(back.ended - last.max(self.signalled))
     }

@@ -113,7 +113,10 @@ async fn measure(
     let status = slow.watch_status().current();
     let lag = fast.acknowledged.load(Ordering::Relaxed).saturating_sub(status.upstream_head.global.0);
     let what = format!("pauses to {}", millis(pause));
-    findings.figure(format!("{what}: foreign"), format!("{rate:.0} events/s, {carried:.1} kB/s came over the link"));
+    findings.figure(
+        format!("{what}: foreign"),
+        format!("{rate:.0} events/s, {carried:.1} kB/s came over the link"),
+    );
     findings.figure(format!("{what}: commit to confirmed"), &waits);
     findings.figure(format!("{what}: rebases, lag"), format!("{}, {lag} events", status.generation.0));
     let ledger = fast.end(findings).await?;
@@ -125,7 +128,10 @@ async fn measure(
         });
         let stopped = Instant::now();
         timeout_at(stopped + HANG, receipt.confirmed()).await.map_err(|_| "never confirmed")??;
-        findings.figure(format!("{what}: confirmed then"), format!("{} after they stopped", millis(stopped.elapsed())));
+        findings.figure(
+            format!("{what}: confirmed then"),
+            format!("{} after they stopped", millis(stopped.elapsed())),
+        );
     }
     slow.shutdown(HANG).await?;
     let audited = audit(&*connect(&server.url("ws"), name)?, &ledger).await?;

@@ -21,8 +21,7 @@ use crate::{HANG, HarnessResult};
 /// Between two lines of a stream.
 const LINE_PAUSE: Duration = Duration::from_millis(60);
 /// What a command may say instead of doing it while servers and leaders die. Anything else is a violation.
-const EXCUSES: [&str; 4] =
-    ["not in sync after", "is ambiguous", "does not answer", "leads without a server"];
+const EXCUSES: [&str; 4] = ["not in sync after", "is ambiguous", "does not answer", "leads without a server"];
 
 /// What an agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -80,7 +80,8 @@ impl TodoDir {
 
     fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
         // What is set where the hunt runs must not reach the program.
-        for variable in ["TODO_DATA_DIR", "TODO_SERVER", "TODO_PAYLOAD", "TODO_STORE", "TODO_WAIT", "TODO_CA"] {
+        for variable in ["TODO_DATA_DIR", "TODO_SERVER", "TODO_PAYLOAD", "TODO_STORE", "TODO_WAIT", "TODO_CA"]
+        {
             command.env_remove(variable);
         }
         command.arg("--data-dir").arg(&self.path).args(["--server", &self.server]).args(args);
@@ -102,7 +103,8 @@ impl TodoDir {
 /// # Errors
 /// If it does not end.
 pub async fn ended(mut command: Command) -> HarnessResult<Ended> {
-    let output = timeout(2 * HANG, command.output()).await.map_err(|_| format!("{command:?} does not end"))??;
+    let output =
+        timeout(2 * HANG, command.output()).await.map_err(|_| format!("{command:?} does not end"))??;
     Ok(Ended {
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
