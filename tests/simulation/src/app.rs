@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use livestore_engine::Session;
 use livestore_materializer_memory::MemorySchema;
+use livestore_materializer_sqlite::{SqliteSchema, SqliteState, SqliteView};
 use livestore_traits::{BoxError, EventKind, EventSet, NewEvent, TypedEvent};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +106,7 @@ impl Notebook {
     /// # Errors
     /// If the event does not go with the state, which is then unchanged.
     pub fn apply(&mut self, kind: Kind, text: &str) -> Result<(), BoxError> {
-        if kind == Kind::Fussy && self.count % 3 == 0 {
+        if kind == Kind::Fussy && self.count.is_multiple_of(3) {
             return Err("not at every third position".into());
         }
         let value = digest(kind as u64, text.as_bytes());
@@ -135,6 +137,73 @@ pub fn events(knows_extra: bool) -> EventSet {
     let events = EventSet::builder().event::<Put>().event::<Draft>().event::<Fussy>().event::<Banned>();
     let events = if knows_extra { events.event::<Extra>() } else { events };
     events.build().expect("good events")
+}
+
+/// The application on SQLite: the same notebook, in rows.
+///
+/// # Panics
+/// Never: the schema is good.
+#[must_use]
+pub fn sqlite_schema(knows_extra: bool) -> SqliteSchema {
+    let schema = SqliteSchema::builder(events(knows_extra))
+        .table("CREATE TABLE digests (id INTEGER PRIMARY KEY, shared INTEGER, own INTEGER, count INTEGER) STRICT")
+        .table("CREATE TABLE keys (key INTEGER PRIMARY KEY, times INTEGER NOT NULL) STRICT")
+        .on::<Put>(|state, event, _| apply_rows(state, Kind::Put, &event.text))
+        .on::<Draft>(|state, event, _| apply_rows(state, Kind::Draft, &event.text))
+        .on::<Fussy>(|state, event, _| apply_rows(state, Kind::Fussy, &event.text))
+        .on::<Banned>(|state, event, _| apply_rows(state, Kind::Banned, &event.text));
+    let schema = if knows_extra {
+        schema.on::<Extra>(|state, event, _| apply_rows(state, Kind::Extra, &event.text))
+    } else {
+        schema
+    };
+    schema.build().expect("a good schema")
+}
+
+const DIGESTS: &str = "SELECT shared, own, count FROM digests WHERE id = 0";
+const KEYS: &str = "SELECT key, times FROM keys";
+
+/// A digest, or a count, as SQLite keeps it.
+fn row(shared: i64, own: i64, count: i64) -> Notebook {
+    let [shared, own, count] = [shared, own, count].map(i64::cast_unsigned);
+    Notebook { shared, own, count, keys: BTreeMap::new() }
+}
+
+fn apply_rows(state: &SqliteState<'_>, kind: Kind, text: &str) -> Result<(), BoxError> {
+    let rows =
+        state.query_map(DIGESTS, (), |columns| Ok(row(columns.get(0)?, columns.get(1)?, columns.get(2)?)))?;
+    let mut notebook = rows.into_iter().next().unwrap_or_default();
+    let keys = state
+        .query_map(KEYS, (), |columns| Ok((columns.get(0)?, columns.get::<_, i64>(1)?.cast_unsigned())))?;
+    notebook.keys = keys.into_iter().collect();
+    let before = notebook.clone();
+    notebook.apply(kind, text)?;
+    let digests = [notebook.shared, notebook.own, notebook.count].map(u64::cast_signed);
+    state.execute("INSERT OR REPLACE INTO digests VALUES (0, ?1, ?2, ?3)", digests)?;
+    for (key, times) in notebook.keys.iter().filter(|(key, times)| before.keys.get(key) != Some(times)) {
+        let upsert = "INSERT INTO keys VALUES (?1, ?2) ON CONFLICT DO UPDATE SET times = ?2";
+        state.execute(upsert, (key, times.cast_signed()))?;
+    }
+    Ok(())
+}
+
+/// What a session shows; `None` if it cannot be read.
+#[must_use]
+pub fn read(session: &Session) -> Option<Notebook> {
+    if let Ok(notebook) = session.query(|notebook: &Notebook| notebook.clone()) {
+        return Some(notebook);
+    }
+    session.query(read_rows).ok()?
+}
+
+fn read_rows(view: &SqliteView) -> Option<Notebook> {
+    let rows =
+        view.query_map(DIGESTS, (), |columns| Ok(row(columns.get(0)?, columns.get(1)?, columns.get(2)?)));
+    let mut notebook = rows.ok()?.into_iter().next().unwrap_or_default();
+    let keys =
+        view.query_map(KEYS, (), |columns| Ok((columns.get(0)?, columns.get::<_, i64>(1)?.cast_unsigned())));
+    notebook.keys = keys.ok()?.into_iter().collect();
+    Some(notebook)
 }
 
 /// The application on a state in memory.

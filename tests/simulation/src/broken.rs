@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,6 +11,8 @@ use livestore_traits::{
     BoxStream, Capabilities, ConnectionStatus, GlobalSeq, PageInfo, Pull, PullError, PullPage, Push, PushAck,
     PushError, SyncBackend, SyncedEvent,
 };
+
+use crate::plan::Layer;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,18 @@ impl Broken {
     ];
 }
 
+impl Broken {
+    /// The layer in which it can be broken.
+    #[must_use]
+    pub const fn layer(self) -> Layer {
+        match self {
+            // What is in memory is never synced.
+            Self::AckBeforeSync => Layer::Disk,
+            _ => Layer::Memory,
+        }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -50,6 +65,28 @@ impl fmt::Display for Broken {
             Self::LostWakeUp => "lost-wake-up",
             Self::PositionalConfirm => "positional-confirm",
         })
+    }
+}
+
+/// There is no such way to break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownBroken(String);
+
+impl fmt::Display for UnknownBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Broken::ALL.map(|broken| broken.to_string()).join(", ");
+        write!(f, "{} is no way to break; there are {names}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownBroken {}
+
+impl FromStr for Broken {
+    type Err = UnknownBroken;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBroken> {
+        let found = Self::ALL.into_iter().find(|broken| broken.to_string() == name);
+        found.ok_or_else(|| UnknownBroken(name.to_owned()))
     }
 }
 

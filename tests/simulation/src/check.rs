@@ -2,7 +2,7 @@
 
 use livestore_engine::Session;
 
-use crate::app::Notebook;
+use crate::app::read;
 use crate::client::{Client, Phase};
 use crate::world::World;
 
@@ -38,8 +38,8 @@ impl World {
         }
         // What was rolled back meanwhile is on its way.
         let Some(expected) = model.state_at(status.upstream_head) else { return };
-        let shown = session.query(|notebook: &Notebook| notebook.clone());
-        self.record.check(shown.as_ref() == Ok(&expected), || {
+        let shown = read(session);
+        self.record.check(shown.as_ref() == Some(&expected), || {
             format!("{} at {} shows {shown:?}, not {expected:?}", name(), status.upstream_head)
         });
     }

@@ -4,18 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_engine::{Session, SessionOptions, ShutdownError, StartError, Store, StoreConfig};
-use livestore_eventlog_memory::MemoryStorage;
 use livestore_leader_memory::{MemoryElection, MemoryRendezvous};
-use livestore_traits::{
-    ClientId, ClientSecret, Eventlog, EventlogError, Identity, SessionId, StoreId, SyncBackend,
-};
+use livestore_traits::{ClientId, ClientSecret, EventlogError, Identity, SessionId, StoreId, SyncBackend};
 use tokio::task::JoinHandle;
 
-use crate::app::memory_schema;
 use crate::broken::Broken;
 use crate::gate::Gate;
-use crate::log::{CheckedLog, LogModel, ModelHandle};
+use crate::log::{CheckedLog, LogModel, ModelHandle, Opener};
 use crate::record::Record;
+use crate::storage::Storage;
 
 /// How long a process waits for a leader before it gives up and is started again.
 const LEADER_LIMIT: Duration = Duration::from_secs(20);
@@ -34,7 +31,7 @@ pub(crate) struct Client {
     /// Ids of sessions that have ended, which new ones may have.
     pub(crate) retired: Vec<SessionId>,
     rendezvous: MemoryRendezvous,
-    storage: MemoryStorage,
+    pub(crate) storage: Storage,
     config: StoreConfig,
     record: Record,
     broken: Option<Broken>,
@@ -73,6 +70,7 @@ impl Client {
     pub(crate) fn new(
         name: String,
         knows_extra: bool,
+        storage: Storage,
         has_lease: bool,
         config: StoreConfig,
         record: Record,
@@ -86,7 +84,7 @@ impl Client {
             processes: Vec::new(),
             retired: Vec::new(),
             rendezvous: MemoryRendezvous::new(),
-            storage: MemoryStorage::default(),
+            storage,
             config,
             record,
             broken,
@@ -111,39 +109,43 @@ impl Client {
             .config(config)
             .election(self.election.clone())
             .rendezvous(self.rendezvous.clone())
-            .open_eventlog(self.opener(gate.clone()))
-            .states(memory_schema(self.knows_extra))
+            .open_eventlog(self.opener(&name, gate.clone()))
             .upstream(way)
             .session(session)
             .leader_host(gate.host())
-            .new_identity(move || identity(&mut ids))
-            .start();
+            .new_identity(move || identity(&mut ids));
+        let starting = self.storage.states(starting, self.knows_extra).start();
         let phase = Phase::Starting(tokio::spawn(starting));
         let (sessions, opening) = (Vec::new(), Vec::new());
         self.processes.push(Process { name, gate, phase, sessions, opening, session_id });
     }
 
-    fn opener(&self, gate: Gate) -> impl FnMut() -> Result<CheckedLog, EventlogError> + Send + 'static {
-        let (storage, model) = (self.storage.clone(), self.model.clone());
-        let (record, broken) = (self.record.clone(), self.broken);
+    fn opener(
+        &self,
+        name: &str,
+        gate: Gate,
+    ) -> impl FnMut() -> Result<CheckedLog, EventlogError> + Send + 'static + use<> {
+        let (storage, model, record) = (self.storage.clone(), self.model.clone(), self.record.clone());
+        let process = Opener { name: name.to_owned(), gate, broken: self.broken };
         move || {
-            if gate.is_dead() {
+            if process.gate.is_dead() {
                 return Err(EventlogError::Closed);
             }
-            let log: Box<dyn Eventlog> = Box::new(storage.open());
-            CheckedLog::new(log, model.clone(), record.clone(), gate.clone(), broken)
+            CheckedLog::new(storage.open_log()?, model.clone(), record.clone(), process.clone())
         }
     }
 
-    /// The log, when nobody has it open.
-    pub(crate) fn read_log(&self) -> Box<dyn Eventlog> {
-        Box::new(self.storage.open())
-    }
-
-    /// Kills a process: its leader does nothing more, and its sessions end.
-    pub(crate) fn kill(&mut self, at: usize) -> Process {
+    /// Kills a process: its leader does nothing more, and its sessions end. Of what it wrote, everything is there, unless
+    /// the power goes with it.
+    pub(crate) fn kill(&mut self, at: usize, power: bool) -> Process {
         let mut process = self.processes.remove(at);
         process.gate.kill();
+        let mut model = self.model.lock();
+        if model.is_held_by(&process.name) {
+            self.storage.kill(power);
+            model.release();
+        }
+        drop(model);
         self.retired.push(process.session_id.clone());
         for (session, _) in process.sessions.drain(..) {
             if *session.id() != process.session_id {

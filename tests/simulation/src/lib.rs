@@ -9,7 +9,7 @@
 //! | [`plan`] | what a seed decides before a run begins |
 //! | [`faults`] | what can go wrong |
 //! | `script` | what happens next, as the seed says |
-//! | `world`, `client`, `server`, `gate` | what there is, and what can be done to it |
+//! | `world`, `client`, `storage`, `server`, `machine`, `gate` | what there is, and what can be done to it |
 //! | `log`, `server`, `check` | models beside the real parts, compared after every step |
 //! | `settle`, `verdict` | the end: convergence in bounded time, nothing lost, nothing twice |
 //! | [`broken`] | parts that break a rule on purpose: the checks must notice |
@@ -23,6 +23,7 @@ pub mod faults;
 mod gate;
 mod ledger;
 mod log;
+mod machine;
 pub mod plan;
 mod record;
 mod run;
@@ -30,7 +31,10 @@ mod script;
 mod server;
 mod settle;
 pub mod shrink;
+mod storage;
+
 mod verdict;
+mod wakes;
 mod world;
 
 pub use plan::{Layer, Plan};

@@ -43,6 +43,8 @@ pub(crate) struct LogModel {
     doubt: Option<LogCommit>,
     /// The fault that comes, after so many commits.
     armed: Option<(usize, LogFault)>,
+    /// The process that has it open.
+    holder: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +69,17 @@ impl LogModel {
             persisted: BTreeMap::new(),
             doubt: None,
             armed: None,
+            holder: None,
         }
+    }
+
+    /// Whether a process of this name has the log open.
+    pub(crate) fn is_held_by(&self, process: &str) -> bool {
+        self.holder.as_deref() == Some(process)
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.holder = None;
     }
 
     pub(crate) fn arm(&mut self, commits: usize, fault: LogFault) {
@@ -199,20 +211,27 @@ pub(crate) struct CheckedLog {
     log: Box<dyn Eventlog>,
     model: ModelHandle,
     record: Record,
-    gate: Gate,
-    broken: Option<Broken>,
+    process: Opener,
+}
+
+/// Who opens a log.
+#[derive(Clone, Debug)]
+pub(crate) struct Opener {
+    pub(crate) name: String,
+    pub(crate) gate: Gate,
+    pub(crate) broken: Option<Broken>,
 }
 
 impl CheckedLog {
-    /// A log that was opened just now: it has what it must have.
+    /// A log that `process` opened just now: it has what it must have.
     pub(crate) fn new(
         log: Box<dyn Eventlog>,
         model: ModelHandle,
         record: Record,
-        gate: Gate,
-        broken: Option<Broken>,
+        process: Opener,
     ) -> Result<Self, EventlogError> {
-        let opened = Self { log, model, record, gate, broken };
+        model.lock().holder = Some(process.name.clone());
+        let opened = Self { log, model, record, process };
         opened.compare()?;
         Ok(opened)
     }
@@ -240,7 +259,16 @@ impl CheckedLog {
     }
 
     fn alive(&self) -> Result<(), EventlogError> {
-        if self.gate.is_dead() { Err(EventlogError::Closed) } else { Ok(()) }
+        if self.process.gate.is_dead() { Err(EventlogError::Closed) } else { Ok(()) }
+    }
+}
+
+impl Drop for CheckedLog {
+    fn drop(&mut self) {
+        let mut model = self.model.lock();
+        if model.is_held_by(&self.process.name) && !self.process.gate.is_dead() {
+            model.release();
+        }
     }
 }
 
@@ -302,12 +330,12 @@ impl Eventlog for CheckedLog {
             }
             Some(LogFault::CrashBefore) => {
                 self.record.fault(Fault::CommitCrash, format_args!("{}, before", self.model.lock().name));
-                self.gate.kill();
+                self.process.gate.kill();
                 return Err(EventlogError::Closed);
             }
             Some(LogFault::CrashAfter) | None => {}
         }
-        let term = match self.broken {
+        let term = match self.process.broken {
             Some(Broken::SkippedFencing) => term.max(self.log.heads()?.term),
             _ => term,
         };
@@ -321,7 +349,7 @@ impl Eventlog for CheckedLog {
                 self.record.tell(format_args!("{}: {}", model.name, notation(term, &commit)));
                 if fault.is_some() {
                     self.record.fault(Fault::CommitCrash, format_args!("{}, after", model.name));
-                    self.gate.kill();
+                    self.process.gate.kill();
                     return Err(EventlogError::Closed);
                 }
                 Ok(heads)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use livestore_sim::broken::Broken;
 use livestore_sim::shrink::shrink;
 use livestore_sim::{FaultCounts, Layer, Outcome, Plan, run};
 
@@ -24,9 +25,27 @@ struct Args {
     /// Replays the first seed and prints its trace.
     #[arg(long)]
     trace: bool,
+    /// Runs each seed twice, and fails if the traces differ.
+    #[arg(long)]
+    twice: bool,
+    /// Breaks a part on purpose, to see that it is noticed: ack-before-sync, head-before-events, skipped-fencing,
+    /// repeated-page, lost-wake-up or positional-confirm.
+    #[arg(long)]
+    broken: Option<Broken>,
     /// Prints the first failure as it is, without looking for a smaller one.
     #[arg(long)]
     no_shrink: bool,
+}
+
+impl Args {
+    fn plan(&self, layer: Layer, seed: u64) -> Plan {
+        let plan = Plan::new(layer, seed);
+        match self.broken {
+            // With every fault: what is broken shows under one of them.
+            broken @ Some(_) => Plan { faults: layer.faults(), broken, ..plan },
+            None => plan,
+        }
+    }
 }
 
 /// What a layer's runs came to.
@@ -63,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn replay(layer: Layer, args: &Args) -> ExitCode {
-    let outcome = run(&Plan::new(layer, args.first_seed));
+    let outcome = run(&args.plan(layer, args.first_seed));
     print!("{}", outcome.trace);
     if outcome.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -82,8 +101,11 @@ fn hunt(layer: Layer, args: &Args) -> Option<(Plan, Outcome)> {
                     if seed >= end || failed.lock().is_ok_and(|failed| failed.is_some()) {
                         return;
                     }
-                    let plan = Plan::new(layer, seed);
-                    let outcome = run(&plan);
+                    let plan = args.plan(layer, seed);
+                    let mut outcome = run(&plan);
+                    if args.twice && run(&plan).trace != outcome.trace {
+                        outcome.violation.get_or_insert_with(|| "a second run had another trace".to_owned());
+                    }
                     if outcome.violation.is_some() {
                         failed.lock().expect("nobody panics").get_or_insert((plan, outcome));
                         return;

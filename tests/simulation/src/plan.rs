@@ -11,11 +11,13 @@ use crate::faults::{Fault, FaultSet};
 pub enum Layer {
     /// Logs, states, backend and network in memory.
     Memory,
+    /// The logs of clients and server in redb on simulated disks, and states in SQLite's files; a network in memory.
+    Disk,
 }
 
 impl Layer {
     /// All layers, the fastest first.
-    pub const ALL: [Self; 1] = [Self::Memory];
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Disk];
 
     /// The faults that a layer can have.
     #[must_use]
@@ -30,6 +32,8 @@ impl Layer {
                 Fault::StateDamage,
                 Fault::ConnectionReset,
             ],
+            // Whoever has a file of redb open keeps it: no lease ends that.
+            Self::Disk => &[Fault::ConnectionReset],
         };
         only_elsewhere.iter().fold(FaultSet::all(), |set, fault| set.without(*fault))
     }
@@ -39,6 +43,7 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Memory => "memory",
+            Self::Disk => "disk",
         })
     }
 }

@@ -5,12 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::Duration;
 
+use livestore_disk::{DiskStats, SimDisk};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use crate::faults::Fault;
 use crate::plan::Plan;
 use crate::record::{FaultCounts, Record};
+use crate::storage::Device;
 use crate::world::World;
 
 /// How a run ended.
@@ -100,6 +102,8 @@ fn run_here(plan: Plan) -> Outcome {
 async fn play(world: &mut World) {
     world.record.tell(&world.plan);
     for _ in 0..world.plan.steps {
+        // What was killed is gone before anything comes in its place.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         world.step().await;
         world.pass().await;
         world.check();
@@ -109,12 +113,23 @@ async fn play(world: &mut World) {
     }
     world.count_network();
     world.settle().await;
+    world.count_disks();
     if world.record.violation().is_none() {
         world.judge();
     }
 }
 
 impl World {
+    /// Counts the faults of disks.
+    fn count_disks(&self) {
+        let devices = self.clients.iter().filter_map(|client| client.storage.device());
+        let disks = devices.map(Device::disk).chain(self.machine.disk());
+        let stats = disks.map(SimDisk::stats).fold(DiskStats::default(), DiskStats::plus);
+        self.record.count(Fault::DiskFull, stats.full);
+        self.record.count(Fault::WriteFailure, stats.failed_writes + stats.partial_writes);
+        self.record.count(Fault::SyncFailure, stats.failed_syncs);
+    }
+
     /// Counts the faults of messages.
     fn count_network(&self) {
         for name in &self.links {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use livestore_disk::FaultRates;
 use livestore_transport_memory::{Condition, Link};
 
 use crate::client::Phase;
 use crate::faults::Fault;
 use crate::log::LogFault;
 use crate::server::CrashAt;
+use crate::storage::Device;
 use crate::world::{World, pause};
 
 impl World {
@@ -38,7 +40,8 @@ impl World {
             Some(Fault::ServerCrash) => self.crash_server(),
             Some(Fault::ProcessCrash) => {
                 self.record.fault(Fault::ProcessCrash, &name);
-                self.kill(at, process);
+                let power = self.may_lose_power();
+                self.kill(at, process, power);
             }
             Some(Fault::CommitCrash) => {
                 let crash = if self.chance.bool() { LogFault::CrashBefore } else { LogFault::CrashAfter };
@@ -64,7 +67,11 @@ impl World {
                 self.record.fault(Fault::DeadSubscriber, "one more");
                 self.server.subscribe_dead().await;
             }
-            _ => self.heal_something(link),
+            Some(Fault::BackendRolledBack) if self.is_rare() => self.roll_back_backend(),
+            Some(fault @ (Fault::DiskFull | Fault::WriteFailure | Fault::SyncFailure)) => {
+                self.disturb_disk(at, fault);
+            }
+            _ => self.heal_something(at, link),
         }
     }
 
@@ -80,11 +87,12 @@ impl World {
         }
     }
 
-    fn heal_something(&mut self, link: Option<Link>) {
+    fn heal_something(&mut self, at: usize, link: Option<Link>) {
         if let Some(link) = link.filter(|link| link.condition() != Condition::Up) {
             self.record.tell(format_args!("{} is reachable", link.name()));
             link.heal();
         }
+        self.heal_disk(at);
         self.restart_server();
         for client in &self.clients {
             client.processes.iter().for_each(|process| process.gate.resume());
@@ -96,20 +104,62 @@ impl World {
         if !self.server.is_up() {
             return self.restart_server();
         }
+        if let Some(disk) = self.machine.disk()
+            && self.chance.bool()
+        {
+            return disk.crash_at(self.chance.u64(..40));
+        }
         match self.chance.u32(..3) {
             0 => self.server.arm(CrashAt::BeforePush),
             1 => self.server.arm(CrashAt::AfterPush),
             _ => {
                 self.record.fault(Fault::ServerCrash, "now");
-                self.server.stop();
+                self.stop_server();
             }
         }
     }
 
     /// The client's log fails, or its process crashes, at one of the next commits.
     fn arm_log(&mut self, at: usize, fault: LogFault) {
+        if let Some(device) = self.clients[at].storage.device()
+            && fault != LogFault::Fails
+        {
+            return device.disk().crash_at(self.chance.u64(..40));
+        }
         let commits = self.chance.usize(..4);
         self.clients[at].model.lock().arm(commits, fault);
+    }
+
+    /// A client's disk, or the server's, fails from now on, or is full.
+    fn disturb_disk(&mut self, at: usize, fault: Fault) {
+        let often = 0.01 + self.chance.f64() * 0.2;
+        let rates = match fault {
+            Fault::WriteFailure => FaultRates { write: often, partial_write: often, ..FaultRates::NONE },
+            Fault::SyncFailure => FaultRates { sync: often, ..FaultRates::NONE },
+            _ => FaultRates::NONE,
+        };
+        let room = (fault == Fault::DiskFull).then(|| self.chance.u64(..100_000));
+        let client = &self.clients[at];
+        let (whose, disk) = match client.storage.device() {
+            Some(device) if self.chance.bool() => (client.name.as_str(), Some(device.disk())),
+            _ => ("the server", self.machine.disk()),
+        };
+        if let Some(disk) = disk {
+            self.record.tell(format_args!("{fault}: {whose}, from now on"));
+            disk.set_rates(rates);
+            disk.set_capacity(room.map(|room| disk.len() + room));
+        }
+    }
+
+    /// The disks of a client and of the server work again.
+    pub(crate) fn heal_disk(&self, at: usize) {
+        let device = self.clients[at].storage.device().map(Device::disk);
+        for disk in device.into_iter().chain(self.machine.disk()) {
+            disk.set_rates(FaultRates::NONE);
+            disk.set_capacity(None);
+            // Nobody gets so far.
+            disk.crash_at(u64::MAX);
+        }
     }
 
     /// A leader stops like a suspended process: where leadership expires, another one takes over.

@@ -1,21 +1,24 @@
 //! The server: a backend that can crash, be reset and be restored, under a model that checks what it says.
 
 use std::fmt::{self, Debug};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream::{once, unfold};
+use futures::stream::{Stream, once};
+use futures::{FutureExt, StreamExt};
 use livestore_traits::{
-    BoxStream, Capabilities, ConnectionStatus, GlobalSeq, Pull, PullError, PullPage, Push, PushAck,
-    PushError, RejectCode, Rejection, SyncBackend, SyncedEvent,
+    BoxStream, Capabilities, ConnectionStatus, Cursor, GlobalSeq, Pull, PullError, PullMode, PullPage, Push,
+    PushAck, PushError, RejectCode, Rejection, SyncBackend, SyncedEvent,
 };
-use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 use crate::app::Kind;
 use crate::broken::Broken;
 use crate::faults::Fault;
 use crate::record::Record;
+use crate::wakes::{Place, Wakes};
 
 /// When the server crashes within the next push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +37,13 @@ struct Shared {
     record: Record,
     broken: Option<Broken>,
     state: Mutex<State>,
-    /// Rises when all connections end.
-    epoch: watch::Sender<u64>,
+    /// Those who follow the log.
+    wakes: Wakes,
 }
 
 struct State {
+    /// Rises when all connections end.
+    epoch: u64,
     /// None while the server is down.
     backend: Option<Arc<dyn SyncBackend>>,
     /// What the log must be.
@@ -46,6 +51,10 @@ struct State {
     /// The lengths that the log had after each batch.
     batch_ends: Vec<usize>,
     armed: Option<CrashAt>,
+    /// Pushes that failed and may be in the log all the same.
+    doubt: Vec<Vec<SyncedEvent>>,
+    /// The storage failed: nothing more is accepted until it is opened again.
+    failed: bool,
     dead_subscribers: Vec<BoxStream<'static, Result<PullPage, PullError>>>,
 }
 
@@ -56,29 +65,59 @@ impl Debug for Server {
 }
 
 impl Server {
-    pub(crate) fn new(backend: Arc<dyn SyncBackend>, record: Record, broken: Option<Broken>) -> Self {
+    /// One that is down.
+    pub(crate) fn new(record: Record, broken: Option<Broken>) -> Self {
         let state = State {
-            backend: Some(backend),
+            epoch: 0,
+            backend: None,
             log: Vec::new(),
             batch_ends: Vec::new(),
             armed: None,
+            doubt: Vec::new(),
+            failed: false,
             dead_subscribers: Vec::new(),
         };
-        Self(Arc::new(Shared { record, broken, state: Mutex::new(state), epoch: watch::Sender::new(0) }))
+        Self(Arc::new(Shared { record, broken, state: Mutex::new(state), wakes: Wakes::default() }))
     }
 
     /// All connections end, and nothing is answered until [`Self::start`].
     pub(crate) fn stop(&self) {
         let mut state = self.state();
         state.backend = None;
-        state.dead_subscribers.clear();
+        state.epoch += 1;
+        let dead = std::mem::take(&mut state.dead_subscribers);
         drop(state);
-        self.0.epoch.send_modify(|epoch| *epoch += 1);
+        drop(dead);
+        self.0.wakes.ring_all();
     }
 
-    /// Answers again, from `backend`.
+    /// Answers again, from `backend`, which has what it must have: all that was acknowledged, and of what was in doubt
+    /// whole batches.
     pub(crate) fn start(&self, backend: Arc<dyn SyncBackend>) {
-        self.state().backend = Some(backend);
+        let Some(found) = read_all(&*backend) else {
+            return self.0.record.violate("the server's log cannot be read");
+        };
+        let mut state = self.state();
+        state.failed = false;
+        for batch in std::mem::take(&mut state.doubt) {
+            let len = state.log.len();
+            let is_there = batch.first().is_some_and(|event| event.parent.0 == len as u64)
+                && found.get(len..len + batch.len()).is_some_and(|stands| is_same(stands, &batch));
+            if is_there {
+                state.log.extend(batch);
+                let end = state.log.len();
+                state.batch_ends.push(end);
+            }
+        }
+        self.0.record.check(is_same(&found, &state.log), || {
+            format!("the server's log has {} events after a start, and not {}", found.len(), state.log.len())
+        });
+        state.backend = Some(backend);
+    }
+
+    /// Whether the storage failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state().failed
     }
 
     /// Stops in the middle of the next push.
@@ -112,13 +151,13 @@ impl Server {
     pub(crate) fn truncate(&self, len: usize) {
         let mut state = self.state();
         state.log.truncate(len);
+        state.doubt.clear();
         state.batch_ends.retain(|end| *end <= len);
     }
 
     /// Somebody subscribes, reads a little, and never again.
     pub(crate) async fn subscribe_dead(&self) {
-        let mut pages =
-            self.pull(Pull::new(None, livestore_traits::Cursor::start(), livestore_traits::PullMode::Live));
+        let mut pages = self.pull(Pull::new(None, Cursor::start(), PullMode::Live));
         let _ = pages.next().await;
         self.state().dead_subscribers.push(pages);
     }
@@ -153,9 +192,7 @@ impl Server {
             None
         } else {
             let stands = state.log.get(from..from + push.events.len());
-            let is_same = stands.is_some_and(|stands| {
-                stands.iter().zip(&push.events).all(|(stands, event)| stands.is_same(event))
-            });
+            let is_same = stands.is_some_and(|stands| is_same(stands, &push.events));
             (!is_same).then(|| format!("a push after {from} was accepted by a log that ends at {head}"))
         };
         drop(state);
@@ -193,6 +230,21 @@ pub(crate) fn batch(events: &[SyncedEvent]) -> String {
     }
 }
 
+fn is_same(log: &[SyncedEvent], other: &[SyncedEvent]) -> bool {
+    log.len() == other.len() && log.iter().zip(other).all(|(event, other)| event.is_same(other))
+}
+
+/// All events of a backend that never waits.
+fn read_all(backend: &dyn SyncBackend) -> Option<Vec<SyncedEvent>> {
+    let pages = backend.pull(Pull::new(None, Cursor::start(), PullMode::Once));
+    let pages: Vec<_> = unconstrained(pages.collect()).now_or_never()?;
+    let mut events = Vec::new();
+    for page in pages {
+        events.extend(page.ok()?.events.iter().cloned());
+    }
+    Some(events)
+}
+
 fn offline() -> livestore_traits::BoxError {
     "the server is down".into()
 }
@@ -207,7 +259,7 @@ impl SyncBackend for Server {
 
     async fn push(&self, push: Push) -> Result<PushAck, PushError> {
         let Some(backend) = self.state().backend.clone() else { return Err(PushError::Offline(offline())) };
-        let epoch = *self.0.epoch.borrow();
+        let epoch = self.state().epoch;
         if let Some(index) = push.events.iter().position(|event| event.name.as_str() == Kind::Banned.name()) {
             self.0.record.fault(Fault::Rejection, batch(&push.events[index..=index]));
             let code = RejectCode::Policy("banned".to_owned());
@@ -217,10 +269,18 @@ impl SyncBackend for Server {
             return Err(PushError::Unacknowledged(offline()));
         }
         let answer = backend.push(push.clone()).await;
-        if let Ok(ack) = &answer {
-            self.acknowledged(&push, ack);
+        self.0.wakes.ring();
+        match &answer {
+            Ok(ack) => self.acknowledged(&push, ack),
+            Err(PushError::Backend { source, .. }) => {
+                self.0.record.tell(format_args!("server: its storage failed: {source}"));
+                let mut state = self.state();
+                state.failed = true;
+                state.doubt.push(push.events);
+            }
+            Err(_) => {}
         }
-        if self.crash_at(CrashAt::AfterPush) || *self.0.epoch.borrow() != epoch {
+        if self.crash_at(CrashAt::AfterPush) || self.state().epoch != epoch {
             return Err(PushError::Unacknowledged(offline()));
         }
         answer
@@ -232,8 +292,8 @@ impl SyncBackend for Server {
         };
         let at = pull.cursor.after;
         let pages = crate::broken::pages(self.0.broken, backend.pull(pull));
-        let (server, epochs) = (self.clone(), self.0.epoch.subscribe());
-        unfold(Some((server, pages, epochs, at)), next_page).boxed()
+        let (epoch, place) = (self.state().epoch, self.0.wakes.place());
+        Tail { server: self.clone(), epoch, place, pages: Some(pages), at }.boxed()
     }
 
     fn connection(&self) -> BoxStream<'static, ConnectionStatus> {
@@ -241,22 +301,30 @@ impl SyncBackend for Server {
     }
 }
 
-type Pages = BoxStream<'static, Result<PullPage, PullError>>;
-type Following = (Server, Pages, watch::Receiver<u64>, GlobalSeq);
+/// A pull that has come to `at`.
+struct Tail {
+    server: Server,
+    epoch: u64,
+    place: Place,
+    pages: Option<BoxStream<'static, Result<PullPage, PullError>>>,
+    at: GlobalSeq,
+}
 
-/// The next page, or the end of the connection.
-async fn next_page(following: Option<Following>) -> Option<(Result<PullPage, PullError>, Option<Following>)> {
-    let (server, mut pages, mut epochs, at) = following?;
-    let page = tokio::select! {
-        biased;
-        _ = epochs.changed() => return Some((Err(PullError::Offline(offline())), None)),
-        page = pages.next() => page?,
-    };
-    match page {
-        Ok(page) => {
-            let at = server.check_page(at, &page);
-            Some((Ok(page), Some((server, pages, epochs, at))))
+impl Stream for Tail {
+    type Item = Result<PullPage, PullError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(pages) = &mut this.pages else { return Poll::Ready(None) };
+        if this.server.state().epoch != this.epoch {
+            this.pages = None;
+            return Poll::Ready(Some(Err(PullError::Offline(offline()))));
         }
-        Err(error) => Some((Err(error), None)),
+        let page = ready!(this.place.poll(cx, |cx| pages.poll_next_unpin(cx)));
+        match &page {
+            Some(Ok(page)) => this.at = this.server.check_page(this.at, page),
+            Some(Err(_)) | None => this.pages = None,
+        }
+        Poll::Ready(page)
     }
 }

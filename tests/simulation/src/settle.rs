@@ -25,6 +25,7 @@ impl World {
         self.network.configure(LinkConfig::default());
         self.network.heal();
         self.server.disarm();
+        (0..self.clients.len()).for_each(|at| self.heal_disk(at));
         self.restart_server();
         for client in &self.clients {
             client.model.lock().disarm();
@@ -41,6 +42,7 @@ impl World {
             if self.record.violation().is_some() {
                 return;
             }
+            self.restart_server();
             for at in 0..self.clients.len() {
                 if self.clients[at].processes.is_empty() {
                     self.start(at);

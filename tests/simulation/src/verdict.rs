@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use livestore_engine::NotConfirmed;
 use livestore_traits::{Event, EventlogError, EventlogReader, Position, ReadLimit, SyncedEvent};
 
-use crate::app::{Kind, Notebook};
+use crate::app::{self, Kind, Notebook};
 use crate::client::Client;
 use crate::ledger::{Account, Commit};
 use crate::log::{read_all, text_of};
@@ -68,7 +68,7 @@ impl World {
         for event in log {
             let kind = Kind::of(event.name.as_str());
             if let Some(kind) = kind.filter(|kind| client.knows_extra || *kind != Kind::Extra) {
-                let text = event.args.to_value::<crate::app::Put>().map(|event| event.text);
+                let text = event.args.to_value::<app::Put>().map(|event| event.text);
                 // A failing event leaves no trace.
                 let _ = replay.apply(kind, &text.unwrap_or_default());
             }
@@ -79,8 +79,8 @@ impl World {
         });
         let expected = client.model.lock().state();
         for (session, _) in client.processes.iter().flat_map(|process| &process.sessions) {
-            let shown = session.query(|notebook: &Notebook| notebook.clone());
-            self.record.check(shown.as_ref() == Ok(&expected), || {
+            let shown = app::read(session);
+            self.record.check(shown.as_ref() == Some(&expected), || {
                 format!("{name}.{} shows {shown:?}, not {expected:?}", session.id())
             });
         }
@@ -106,16 +106,15 @@ impl World {
                 rule(was_reset || last < Some(**place), "the commits of a session are out of order");
                 last = Some(**place);
             }
-            let is_somewhere = commit.unit.iter().zip(&places).all(|((_, text), place)| {
-                place.is_some() || is_archived(text)
-            });
+            let is_somewhere = commit
+                .unit
+                .iter()
+                .zip(&places)
+                .all(|((_, text), place)| place.is_some() || is_archived(text));
             let was_promised = commit.persisted || account.ended_in_order || commit.confirmed;
             let was_refused =
                 commit.has(Kind::Banned) || matches!(commit.gone, Some(NotConfirmed::Rejected(_)));
-            rule(
-                !was_promised || is_somewhere || was_refused,
-                "a commit that was persisted is nowhere",
-            );
+            rule(!was_promised || is_somewhere || was_refused, "a commit that was persisted is nowhere");
             self.judge_receipt(commit, is_there, is_somewhere, log, &rule);
         }
     }
@@ -142,9 +141,7 @@ impl World {
                 rule(commit.has(Kind::Banned), "a commit was refused that nobody refuses");
                 rule(!is_there, "a commit that was refused is there");
             }
-            Some(NotConfirmed::Archived) => {
-                rule(is_somewhere, "a commit was archived, and is nowhere")
-            }
+            Some(NotConfirmed::Archived) => rule(is_somewhere, "a commit was archived, and is nowhere"),
             Some(NotConfirmed::Lost) => rule(false, "a log that nobody lost has lost a commit"),
             _ => {}
         }
@@ -153,7 +150,7 @@ impl World {
 
 /// The events of a client's log and of its archives.
 fn read(client: &Client) -> Result<(Vec<Event>, Vec<Event>), EventlogError> {
-    let log = client.read_log();
+    let log = client.storage.open_log()?;
     let mut archived = Vec::new();
     for archive in log.archives()? {
         let mut after = Position::ROOT;

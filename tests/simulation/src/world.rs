@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use livestore_backend_memory::{LogConfig, MemoryBackend};
+use livestore_backend_memory::{Clock, LogConfig};
+use livestore_disk::SimDisk;
 use livestore_engine::processor::Diverged;
 use livestore_engine::{Presence, SessionOptions, Store, StoreConfig};
+use livestore_eventlog_memory::MemoryStorage;
 use livestore_traits::{GlobalSeq, Limits, Push, SessionId, SyncBackend, UnixMillis};
 use livestore_transport_memory::{LinkConfig, Network};
 
@@ -15,9 +17,11 @@ use crate::broken::{Broken, Positional};
 use crate::client::{Client, Phase, Process};
 use crate::faults::Fault;
 use crate::ledger::Account;
-use crate::plan::Plan;
+use crate::machine::Machine;
+use crate::plan::{Layer, Plan};
 use crate::record::Record;
 use crate::server::Server;
+use crate::storage::Storage;
 
 /// Processes of a client at a time.
 const MOST_PROCESSES: usize = 2;
@@ -36,17 +40,16 @@ pub(crate) struct World {
     pub(crate) accounts: Vec<Account>,
     /// The backend has been replaced: what an older one confirmed may be gone.
     pub(crate) was_replaced: bool,
-    log_config: LogConfig,
-    backend: Arc<dyn SyncBackend>,
+    pub(crate) machine: Machine,
     ids: usize,
 }
 
 impl World {
     pub(crate) fn new(plan: Plan, record: Record) -> Self {
         let mut chance = fastrand::Rng::with_seed(plan.seed);
-        let log_config = log_config(&mut chance);
-        let backend: Arc<dyn SyncBackend> = Arc::new(MemoryBackend::with_config(log_config.clone()));
-        let server = Server::new(backend.clone(), record.clone(), plan.broken);
+        let lies = plan.broken == Some(Broken::AckBeforeSync);
+        let machine = Machine::new(plan.layer, log_config(&mut chance), chance.u64(..), lies);
+        let server = Server::new(record.clone(), plan.broken);
         let network = Network::new(chance.u64(..));
         let mut world = Self {
             chance,
@@ -57,11 +60,11 @@ impl World {
             clients: Vec::new(),
             accounts: Vec::new(),
             was_replaced: false,
-            log_config,
-            backend,
+            machine,
             ids: 0,
             plan,
         };
+        world.restart_server();
         let config = world.link_config();
         world.network.configure(config);
         for at in 0..world.plan.clients {
@@ -74,9 +77,14 @@ impl World {
     fn new_client(&mut self, at: usize) -> Client {
         let faults = self.plan.faults;
         let knows_extra = !faults.has(Fault::UnknownEvent) || at == 0 || self.chance.bool();
-        let has_lease = faults.has(Fault::LeaderPause) && self.chance.bool();
-        let config = self.store_config();
-        Client::new(format!("c{at}"), knows_extra, has_lease, config, self.record.clone(), self.plan.broken)
+        let (storage, can_lose) = match self.plan.layer {
+            Layer::Memory => (Storage::Memory(MemoryStorage::default()), true),
+            // Whoever has a file of redb open keeps it, whatever became of its lease.
+            Layer::Disk => (Storage::disk(self.chance.u64(..)), false),
+        };
+        let has_lease = can_lose && faults.has(Fault::LeaderPause) && self.chance.bool();
+        let (config, record) = (self.store_config(), self.record.clone());
+        Client::new(format!("c{at}"), knows_extra, storage, has_lease, config, record, self.plan.broken)
     }
 
     /// Sizes small enough that everything is cut into several pieces.
@@ -118,6 +126,7 @@ impl World {
         if self.clients[at].processes.len() == MOST_PROCESSES {
             return;
         }
+        self.damage_state(at);
         let id = self.new_id();
         let name = format!("{}.p{id}", self.clients[at].name);
         let way: Arc<dyn SyncBackend> = Arc::new(self.network.connect(Arc::new(self.server.clone()), &name));
@@ -185,9 +194,22 @@ impl World {
         }
     }
 
-    /// Kills a process as SIGKILL would.
-    pub(crate) fn kill(&mut self, at: usize, process: usize) {
-        let Process { name, phase, .. } = self.clients[at].kill(process);
+    /// Damages a client's state, if nobody has it open.
+    fn damage_state(&mut self, at: usize) {
+        let client = &self.clients[at];
+        if client.processes.is_empty()
+            && self.plan.faults.has(Fault::StateDamage)
+            && self.chance.f64() < 0.3
+            && let Some(device) = client.storage.device()
+            && let Some(done) = device.damage_state(&mut self.chance)
+        {
+            self.record.fault(Fault::StateDamage, format_args!("{}: {done}", client.name));
+        }
+    }
+
+    /// Kills a process as SIGKILL would, or as a power cut.
+    pub(crate) fn kill(&mut self, at: usize, process: usize, power: bool) {
+        let Process { name, phase, .. } = self.clients[at].kill(process, power);
         if let Some(link) = self.network.link(&name) {
             // A dead process is not heard of any more.
             link.partition();
@@ -212,11 +234,38 @@ impl World {
         for at in 0..self.clients.len() {
             for process in (0..self.clients[at].processes.len()).rev() {
                 if !self.look_at(at, process) {
-                    self.kill(at, process);
+                    let power = self.may_lose_power();
+                    self.kill(at, process, power);
                 }
             }
         }
+        self.look_at_server();
         self.accounts.iter_mut().for_each(Account::look);
+    }
+
+    /// Whether the power goes with a process that ends.
+    pub(crate) fn may_lose_power(&mut self) -> bool {
+        let power = self.plan.faults.has(Fault::TornWrite) && self.chance.bool();
+        if power {
+            self.record.fault(Fault::TornWrite, "the power goes");
+        }
+        power
+    }
+
+    /// A server whose storage failed ends, and one that was to die is dead.
+    fn look_at_server(&mut self) {
+        let died = self.machine.disk().is_some_and(SimDisk::is_dead);
+        if self.server.is_up() && (died || self.server.has_failed()) {
+            self.record.fault(Fault::ServerCrash, if died { "in a write" } else { "its storage failed" });
+            self.stop_server();
+        }
+    }
+
+    /// The server's process ends, perhaps with the power.
+    pub(crate) fn stop_server(&mut self) {
+        self.server.stop();
+        let power = self.may_lose_power();
+        self.machine.kill(power);
     }
 
     /// Whether a process goes on.
@@ -263,16 +312,21 @@ impl World {
             }
             Phase::Running(store) if store.presence() == Presence::Over => {
                 record.tell(format_args!("{name} is over: {:?}", store.failure()));
+                let device = self.clients[at].storage.device();
+                if device.is_some_and(|device| device.disk().is_dead()) {
+                    record.fault(Fault::CommitCrash, format_args!("{name}, in a write"));
+                }
                 false
             }
             _ => true,
         }
     }
 
-    /// The backend goes on as the first `len` events of itself; `None` if there is nothing to copy.
+    /// The backend goes on, on another machine and under a new id, as the first `len` events of itself.
     pub(crate) async fn replace_backend(&mut self, len: usize) {
-        let backend = MemoryBackend::with_config(self.log_config.clone());
         let (log, mut from) = (self.server.log(), 0);
+        let machine = self.machine.replacement(self.chance.u64(..));
+        let backend = machine.open().expect("a new machine has a log");
         for end in self.server.batch_ends().into_iter().filter(|end| *end <= len) {
             let push = Push::new(None, GlobalSeq(from as u64), None, log[from..end].to_vec());
             backend.push(push).await.expect("a copy of a log is taken");
@@ -280,25 +334,54 @@ impl World {
         }
         self.server.stop();
         self.server.truncate(from);
-        self.backend = Arc::new(backend);
         self.was_replaced = true;
-        self.server.start(self.backend.clone());
+        self.machine = machine;
+        self.server.start(backend);
+    }
+
+    /// The server's disk is what it was when the last copy was made, and nobody says so.
+    pub(crate) fn roll_back_backend(&mut self) {
+        self.server.stop();
+        self.machine.kill(false);
+        match self.machine.roll_back() {
+            Some(len) => {
+                self.record.fault(Fault::BackendRolledBack, format_args!("to {len}"));
+                self.server.truncate(len);
+                self.was_replaced = true;
+            }
+            None => {
+                // What is in doubt is decided by a start.
+                self.restart_server();
+                self.server.stop();
+                self.machine.kill(false);
+                self.record.tell(format_args!("the server's disk is copied at {}", self.server.len()));
+                self.machine.back_up(self.server.len());
+            }
+        }
+        self.restart_server();
     }
 
     pub(crate) fn restart_server(&self) {
-        if !self.server.is_up() {
-            self.record.tell("the server starts");
-            self.server.start(self.backend.clone());
+        if self.server.is_up() {
+            return;
+        }
+        match self.machine.open() {
+            Ok(backend) => {
+                self.record.tell("the server starts");
+                self.server.start(backend);
+            }
+            Err(error) => self.record.tell(format_args!("the server could not start: {error}")),
         }
     }
 }
 
 fn log_config(chance: &mut fastrand::Rng) -> LogConfig {
-    let mut config = LogConfig::default();
-    config.limits = Limits { max_batch_events: chance.usize(4..=30), ..Limits::DEFAULT };
-    config.tail_bytes = chance.usize(0..=20_000);
-    config.clock = livestore_backend_memory::Clock::new(|| UnixMillis(0));
-    config
+    LogConfig {
+        limits: Limits { max_batch_events: chance.usize(4..=30), ..Limits::DEFAULT },
+        tail_bytes: chance.usize(0..=20_000),
+        clock: Clock::new(|| UnixMillis(0)),
+        ..LogConfig::default()
+    }
 }
 
 /// Between two things that are done.

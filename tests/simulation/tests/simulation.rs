@@ -1,0 +1,63 @@
+//! A short run of every layer, and tests of the simulation itself: it repeats, and it notices.
+
+use livestore_sim::broken::Broken;
+use livestore_sim::faults::FaultSet;
+use livestore_sim::{Layer, Plan, run};
+
+/// Seeds of each layer; `.ci/run` runs many more.
+const SEEDS: u64 = 15;
+
+fn passes(plan: &Plan) {
+    let outcome = run(plan);
+    let trace = &outcome.trace;
+    assert!(outcome.violation.is_none(), "{plan}\n  {}\n{trace}", outcome.violation.unwrap_or_default());
+}
+
+#[test]
+fn whatever_happens_nothing_is_lost_and_everybody_converges() {
+    for layer in Layer::ALL {
+        (1..=SEEDS).for_each(|seed| passes(&Plan::new(layer, seed)));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for layer in Layer::ALL {
+        for seed in 1..=4 {
+            let plan = Plan::new(layer, seed);
+            let (one, other) = (run(&plan), run(&plan));
+            assert_eq!(one.trace, other.trace, "{plan}");
+            assert_eq!(one.simulated, other.simulated);
+        }
+    }
+}
+
+/// Each part that breaks a rule is noticed, and soon.
+#[test]
+fn broken_parts_are_noticed() {
+    for broken in Broken::ALL {
+        let layer = broken.layer();
+        let fails = |seed| {
+            let plan = Plan { faults: layer.faults(), broken: Some(broken), ..Plan::new(layer, seed) };
+            run(&plan).violation.is_some()
+        };
+        assert!((1..=20).any(fails), "{broken} was not noticed");
+    }
+}
+
+/// Without faults nothing is ever noticed by mistake, and what is broken by a fault is broken by that alone.
+#[test]
+fn without_faults_everything_is_confirmed() {
+    for layer in Layer::ALL {
+        for seed in 1..=5 {
+            passes(&Plan { faults: FaultSet::NONE, ..Plan::new(layer, seed) });
+        }
+    }
+}
+
+/// A session that had started anew took the last event of its snapshot for the place of all its commits: after a rollback
+/// behind that, their receipts stayed open for ever.
+#[test]
+fn receipts_are_decided_after_a_new_start_and_a_rollback() {
+    passes(&Plan::new(Layer::Memory, 905));
+}
