@@ -1,6 +1,6 @@
 //! Where stores of one process find the one that leads.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -8,17 +8,25 @@ use livestore_traits::{
     Attach, Attachment, BoxStream, LeaderLink, LeaderReport, LeaderStatus, LinkError, OpenRendezvous,
     Rendezvous, SessionId, SessionMessage, SessionSender, SessionSnapshot,
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// A rendezvous of all stores that hold a clone of it. For tests, and for several stores on one log in one process.
 #[derive(Clone, Debug)]
 pub struct MemoryRendezvous {
-    place: Arc<watch::Sender<Place>>,
+    place: Arc<Place>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    openings: Mutex<Openings>,
+    /// Tells of changes, in the order in which others began to wait: `watch` draws that order at random, and a simulation
+    /// could not be repeated.
+    changes: Notify,
 }
 
 /// Who is to be met.
-#[derive(Clone, Debug, Default)]
-struct Place {
+#[derive(Debug, Default)]
+struct Openings {
     /// Counts the openings.
     last: u64,
     /// Those that are open; the last one counts. A leader that does not know yet that it was replaced may open late: its
@@ -32,51 +40,63 @@ impl Default for MemoryRendezvous {
     }
 }
 
+impl Place {
+    fn change<T>(&self, change: impl FnOnce(&mut Openings) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.changes.notify_waiters();
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Openings> {
+        // Each step under the lock leaves it whole, so a panic elsewhere does not matter.
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl MemoryRendezvous {
     /// A place where nobody is yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { place: Arc::new(watch::Sender::new(Place::default())) }
+        Self { place: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Rendezvous for MemoryRendezvous {
     async fn open(&self, link: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
-        let mut opening = 0;
-        self.place.send_modify(|place| {
+        let opening = self.place.change(|place| {
             place.last += 1;
-            opening = place.last;
-            place.open.push((opening, link));
+            place.open.push((place.last, link));
+            place.last
         });
         Ok(Box::new(Open { opening, place: self.place.clone() }))
     }
 
     fn connect(&self) -> Arc<dyn LeaderLink> {
-        Arc::new(Connected(self.place.subscribe()))
+        Arc::new(Connected(self.place.clone()))
     }
 }
 
 #[derive(Debug)]
 struct Open {
     opening: u64,
-    place: Arc<watch::Sender<Place>>,
+    place: Arc<Place>,
 }
 
 impl OpenRendezvous for Open {}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.place.send_modify(|place| place.open.retain(|(opening, _)| *opening != self.opening));
+        self.place.change(|place| place.open.retain(|(opening, _)| *opening != self.opening));
     }
 }
 
 #[derive(Clone, Debug)]
-struct Connected(watch::Receiver<Place>);
+struct Connected(Arc<Place>);
 
 impl Connected {
     fn leader(&self) -> Result<(Arc<dyn LeaderLink>, Meeting), LinkError> {
-        let (opening, link) = self.0.borrow().open.last().cloned().ok_or(LinkError::Gone)?;
+        let (opening, link) = self.0.lock().open.last().cloned().ok_or(LinkError::Gone)?;
         Ok((link, Meeting { opening, place: self.0.clone() }))
     }
 }
@@ -85,23 +105,24 @@ impl Connected {
 #[derive(Clone, Debug)]
 struct Meeting {
     opening: u64,
-    place: watch::Receiver<Place>,
+    place: Arc<Place>,
 }
 
 impl Meeting {
     fn is_over(&self) -> bool {
-        is_over(&self.place.borrow(), self.opening)
+        self.place.lock().open.last().is_none_or(|(last, _)| *last != self.opening)
     }
 
-    async fn over(mut self) {
-        let opening = self.opening;
-        // An error means that the place itself is gone.
-        let _ = self.place.wait_for(|place| is_over(place, opening)).await;
+    async fn over(self) {
+        loop {
+            // Before the look: what changes after it is told.
+            let change = self.place.changes.notified();
+            if self.is_over() {
+                return;
+            }
+            change.await;
+        }
     }
-}
-
-fn is_over(place: &Place, opening: u64) -> bool {
-    place.open.last().is_none_or(|(last, _)| *last != opening)
 }
 
 #[async_trait]

@@ -67,16 +67,14 @@ impl Connection {
 
     /// Resolves when the client learns that the connection is of no use.
     pub(crate) async fn broken(&self) -> Broken {
-        let mut states = self.link.states();
         loop {
-            let state = *states.borrow_and_update();
+            let state = self.link.state();
             if state.cuts != self.cuts {
                 return Broken::Cut;
             }
-            // The link lives as long as this connection, so its states never end.
-            let change = states.changed();
+            let change = self.link.changed(state);
             match state.silent_since() {
-                None => drop(change.await),
+                None => change.await,
                 Some(since) => {
                     // A client that began in the silence waits its whole time.
                     let gives_up = since.max(self.opened) + self.timeout();
@@ -100,13 +98,12 @@ impl Connection {
 
 /// The statuses that the client of `link` sees: silence shows only after the timeout.
 pub(crate) fn statuses(link: Link) -> BoxStream<'static, ConnectionStatus> {
-    let states = link.states();
-    stream::unfold((link, states, None), |(link, mut states, last)| async move {
+    stream::unfold((link, None), |(link, last)| async move {
         loop {
-            let state = *states.borrow_and_update();
+            let state = link.state();
             let (status, until) = status(state, link.config().timeout);
             if last != Some(status) {
-                return Some((status, (link, states, Some(status))));
+                return Some((status, (link, Some(status))));
             }
             let expired = async {
                 match until {
@@ -114,7 +111,7 @@ pub(crate) fn statuses(link: Link) -> BoxStream<'static, ConnectionStatus> {
                     None => std::future::pending().await,
                 }
             };
-            select(pin!(states.changed()), pin!(expired)).await;
+            select(pin!(link.changed(state)), pin!(expired)).await;
         }
     })
     .boxed()

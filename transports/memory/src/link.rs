@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How messages travel on a link.
@@ -88,7 +88,7 @@ pub(crate) enum Direction {
 }
 
 /// The condition of a link, since when, and how often it was cut before: connections do not survive a cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkState {
     pub(crate) condition: Condition,
     pub(crate) since: Instant,
@@ -122,7 +122,10 @@ pub struct Link {
 #[derive(Debug)]
 struct Shared {
     name: Box<str>,
-    state: watch::Sender<LinkState>,
+    state: Mutex<LinkState>,
+    /// Tells of changes, in the order in which others began to wait: `watch` draws that order at random, and with it what
+    /// comes first of what happens at one moment.
+    changes: Notify,
     travel: Mutex<Travel>,
 }
 
@@ -137,7 +140,7 @@ impl Link {
     pub(crate) fn new(name: Box<str>, config: LinkConfig, chance: fastrand::Rng) -> Self {
         let up = LinkState { condition: Condition::Up, since: Instant::now(), cuts: 0 };
         let travel = Mutex::new(Travel { config, chance, stats: LinkStats::default() });
-        Self { shared: Arc::new(Shared { name, state: watch::Sender::new(up), travel }) }
+        Self { shared: Arc::new(Shared { name, state: Mutex::new(up), changes: Notify::new(), travel }) }
     }
 
     /// The name of the client.
@@ -196,11 +199,20 @@ impl Link {
     }
 
     pub(crate) fn state(&self) -> LinkState {
-        *self.shared.state.borrow()
+        // Each step under the lock leaves it whole, so a panic elsewhere does not matter.
+        *self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn states(&self) -> watch::Receiver<LinkState> {
-        self.shared.state.subscribe()
+    /// Waits until the state is another one than `known`.
+    pub(crate) async fn changed(&self, known: LinkState) {
+        loop {
+            // Before the look: what changes after it is told.
+            let change = self.shared.changes.notified();
+            if self.state() != known {
+                return;
+            }
+            change.await;
+        }
     }
 
     /// The delays of the copies of one message that is sent now: none if it is lost, two if it is duplicated.
@@ -228,14 +240,14 @@ impl Link {
     }
 
     fn set(&self, condition: Condition) {
-        self.shared.state.send_if_modified(|state| {
-            if state.condition == condition {
-                return false;
-            }
-            let cuts = state.cuts + u64::from(condition == Condition::Partitioned);
-            *state = LinkState { condition, since: Instant::now(), cuts };
-            true
-        });
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.condition == condition {
+            return;
+        }
+        let cuts = state.cuts + u64::from(condition == Condition::Partitioned);
+        *state = LinkState { condition, since: Instant::now(), cuts };
+        drop(state);
+        self.shared.changes.notify_waiters();
     }
 
     fn travel(&self) -> MutexGuard<'_, Travel> {
