@@ -1,5 +1,6 @@
 //! Faults that are made on purpose, to see that they are caught.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

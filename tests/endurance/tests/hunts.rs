@@ -1,5 +1,6 @@
 //! A few seconds of the hunts, with small numbers and a fixed seed. The long ones are the program's.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::LazyLock;
 use std::time::Duration;
