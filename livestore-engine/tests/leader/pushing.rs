@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use livestore_engine::processor::Input;
+use livestore_engine::processor::{Diverged, Input, SyncActivity};
 use livestore_traits::{
     Args, ClientSecret, Identity, Limits, PageInfo, PushError, RejectCode, Rejection, SyncedEvent,
 };
@@ -97,6 +97,37 @@ fn a_rebase_while_a_push_is_under_way_ends_in_a_push_of_the_new_numbers() {
     );
     // The pull was faster than the answer: nothing is waited for.
     assert_eq!(bench.ahead(1, 1, None), ["push 2 after e1: e2=a"]);
+}
+
+/// Only what was pushed under the number that it has now can stand in the backend with other args.
+#[test]
+fn what_a_page_renumbered_was_not_pushed_under_its_new_number() {
+    let mut bench = pushing("a b");
+    bench.page(0, [foreign(1, "x")]);
+    let lines = bench.page(1, [own(2, 1, "other")]);
+    assert_eq!(lines[0], "log back to e1r1 + e2r2=other e3r2=a e4r2=b, settled e2r2");
+}
+
+#[test]
+fn a_head_where_the_push_began_is_no_divergence() {
+    let mut bench = pushing("a");
+    assert_eq!(bench.ahead(1, 0, None), ["pull 1 after e0"]);
+    bench.page(0, []);
+    assert_eq!(bench.wait().1, ["push 2 after e0: e1=a"]);
+}
+
+/// What came with the answer showed another backend; a leader that ignores that has nothing left to wait for.
+#[test]
+fn an_answer_that_ends_syncing_leaves_nothing_to_wait_for() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Ignore);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a");
+    bench.backend = "another";
+    let missing = bench.a_page(0, [foreign(1, "x")], PageInfo::CaughtUp);
+    bench.ahead(1, 1, Some(missing));
+    assert_eq!(bench.leader.status().activity, SyncActivity::Off);
+    assert_eq!(bench.leader.poll_timeout(), None);
 }
 
 #[test]

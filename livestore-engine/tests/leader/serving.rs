@@ -52,6 +52,18 @@ fn of_two_sessions_that_push_at_once_the_second_hears_of_the_first_and_pushes_ag
     assert_eq!(bench.push("s2", 2, "e1", 1, "b")[1], "s2 ← accepted 2: e1 to e2, settled e0");
 }
 
+/// A repeated push must not bring a dropped commit back.
+#[test]
+fn a_commit_is_taken_once() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "a b");
+    for n in [1, 2] {
+        assert_eq!(bench.push("s1", 2, "e2", n, "a"), ["s1 ← refused 2"], "commit {n}");
+    }
+    assert_eq!(bench.push("s1", 3, "e2", 3, "c")[0], "log + e3=c, settled e0, s1 through 3");
+}
+
 #[test]
 fn pushes_that_wait_share_one_commit() {
     let mut bench = Bench::caught_up();
