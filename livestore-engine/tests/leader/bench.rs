@@ -34,6 +34,10 @@ pub(crate) struct Bench {
     pub(crate) pull: u64,
     /// The backend's id.
     pub(crate) backend: &'static str,
+    /// The versions of the materialized state; they are those of the log whenever nothing is left to do.
+    state: Vec<SeqNum>,
+    /// How many changes of the state only forgot undo data.
+    pub(crate) forgets: usize,
     /// Which backend the last push was meant for.
     pub(crate) pushed_to: Option<BackendId>,
 }
@@ -101,8 +105,20 @@ impl Bench {
         let now = beginning();
         let leader = LeaderProcessor::new(config.clone(), term, now, recovered, true);
         let links = BTreeMap::new();
-        let mut bench =
-            Self { leader, log, now, config, links, next_link: 0, pull: 0, backend: "b", pushed_to: None };
+        let state = log.events.iter().map(|event| event.num).collect();
+        let mut bench = Self {
+            leader,
+            log,
+            now,
+            config,
+            links,
+            next_link: 0,
+            pull: 0,
+            backend: "b",
+            pushed_to: None,
+            state,
+            forgets: 0,
+        };
         let first = bench.drive();
         (bench, first)
     }
@@ -122,6 +138,10 @@ impl Bench {
         while let Some(effect) = self.leader.poll_effect() {
             lines.extend(self.perform(effect));
         }
+        assert!(
+            self.state.iter().eq(self.log.events.iter().map(|event| &event.num)),
+            "the state is not the log's"
+        );
         lines
     }
 
@@ -141,7 +161,8 @@ impl Bench {
                 self.log.commit(self.log.heads.term, commit).expect("a commit that the log takes");
                 line
             }
-            Effect::Materialize { .. } => {
+            Effect::Materialize { base, rollback_to, events, .. } => {
+                self.materialize(base, rollback_to, &events);
                 self.leader.handle(self.now, Input::Applied(Applied::default()));
                 return None;
             }
@@ -173,6 +194,18 @@ impl Bench {
             Effect::ReportAdopted(adopted) => format!("adopted {}", adopted[0]),
             Effect::Stop(_) => "stop".to_owned(),
         })
+    }
+
+    fn materialize(&mut self, base: SeqNum, rollback_to: Option<SeqNum>, events: &[Event]) {
+        let head = self.state.last().copied().unwrap_or(SeqNum::ROOT);
+        assert_eq!(base, head, "a change of the state builds on another version");
+        if rollback_to.is_none() && events.is_empty() {
+            self.forgets += 1;
+        }
+        if let Some(to) = rollback_to {
+            self.state.retain(|num| num.position() <= to.position());
+        }
+        self.state.extend(events.iter().map(|event| event.num));
     }
 
     // ---- sessions

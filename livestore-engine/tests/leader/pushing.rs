@@ -43,6 +43,18 @@ fn an_acknowledgement_confirms_and_its_echo_is_a_known_repeat() {
     assert_eq!(bench.leader.status().rebases, 0);
 }
 
+/// Settled events need no undo data, also where nothing else is ever applied.
+#[test]
+fn undo_data_is_forgotten_when_much_was_settled() {
+    let mut bench = pushing(&vec!["a"; 2500].join(" "));
+    let mut settled = Vec::new();
+    for attempt in 1..=25 {
+        bench.acknowledge(attempt, 100 * attempt);
+        settled.push(bench.forgets);
+    }
+    assert_eq!((settled[8], settled[9], settled[18], settled[19], settled[24]), (0, 1, 1, 2, 2));
+}
+
 #[test]
 fn an_echo_confirms_and_its_acknowledgement_changes_nothing() {
     let mut bench = pushing("a b");
@@ -95,6 +107,7 @@ fn a_rebase_while_a_push_is_under_way_ends_in_a_push_of_the_new_numbers() {
             "s1 ← rebase e1 to e0 + e1r1=x e2r1=a, settled e1r1",
         ]
     );
+    assert_eq!(bench.leader.status().rebases, 1);
     // The pull was faster than the answer: nothing is waited for.
     assert_eq!(bench.ahead(1, 1, None), ["push 2 after e1: e2=a"]);
 }

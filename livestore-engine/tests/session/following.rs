@@ -1,7 +1,9 @@
 //! What a session does with its leader's items.
 
-use crate::bench::{Bench, num};
-use livestore_traits::Held;
+use livestore_traits::{Held, LeaderItem, SessionPayload};
+
+use crate::bench::{Bench, events, num};
+use crate::support::client_id;
 
 fn held(persisted: u64, settled: &str, unsettled: &[(u64, &str)]) -> Held {
     let unsettled = unsettled.iter().map(|(n, at)| (*n, num(at))).collect();
@@ -28,6 +30,23 @@ fn an_equal_event_of_another_session_is_not_ours() {
     let mut bench = Bench::attached("e0");
     bench.commit("a");
     assert_eq!(bench.advance("e0", "e1=a", "e1"), ["apply back to e0 + e1=a e2r1=a"]);
+}
+
+/// Items of the stream before a refresh were made for another version.
+#[test]
+fn items_of_an_older_stream_are_ignored() {
+    let mut bench = Bench::attached("e1");
+    assert_eq!(bench.advance("e5", "e6=x", "e5"), ["refresh 1 at e1"]);
+    let payload = || SessionPayload::Advance { after: num("e1"), events: events("e2=y"), settled: num("e1") };
+    let item =
+        |stream| LeaderItem { stream, payload: payload(), gone: Vec::new(), client_id: client_id("c") };
+    bench.session.item(bench.now, item(0));
+    assert_eq!(bench.drive(), [""; 0]);
+    bench.session.item(bench.now, item(1));
+    assert_eq!(bench.drive(), ["taken", "apply + e2=y"]);
+    bench.session.link_lost(bench.now);
+    bench.session.item(bench.now, item(1));
+    assert_eq!(bench.drive(), [""; 0]);
 }
 
 #[test]
@@ -81,6 +100,7 @@ fn a_new_history_behind_what_is_settled_makes_the_session_start_anew() {
     assert_eq!(bench.rebase("e1", "e0", "e1r1=x", "e1r1"), [""; 0]);
     assert_eq!(bench.wait().1, ["restart"]);
     bench.session.restarted(bench.now, num("e1r1"), &held(1, "e1r1", &[]));
+    assert_eq!(bench.session.status().rebases, 1);
     assert_eq!(bench.drive(), ["apply + e2r2=b", "attach at e1r1, last 2"]);
     assert_eq!(bench.attach(1, &[1]), ["push 3 on e1r1: e2r2=b"]);
 }

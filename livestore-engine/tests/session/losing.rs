@@ -8,7 +8,9 @@ use crate::bench::Bench;
 fn a_session_that_lost_its_leader_goes_on_and_attaches_to_the_next() {
     let mut bench = Bench::attached("e0");
     bench.commit("a");
+    assert!(bench.session.status().attached);
     bench.session.link_lost(bench.now);
+    assert!(!bench.session.status().attached);
     assert_eq!(bench.commit("b"), [""; 0]);
     let (waited, lines) = bench.wait();
     assert!(waited <= bench.config.backoff_min);
