@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::Shared;
 use livestore_traits::{
     Attach, Attached, EventlogError, EventlogReader, LeaderItem, LostLeadership, SessionId, SessionSnapshot,
 };
@@ -52,7 +53,8 @@ pub(crate) struct LeaderHandle {
 #[derive(Clone, Debug)]
 pub(super) struct LoopHandle {
     pub(super) inbox: Inbox,
-    pub(super) failure: watch::Receiver<Option<Arc<LeaderFailure>>>,
+    /// Resolves when the leader has ended, to why if that was a failure.
+    pub(super) ended: Shared<oneshot::Receiver<Arc<LeaderFailure>>>,
 }
 
 /// Ends the leader when it is dropped, whoever has a handle: sessions of other stores may keep theirs for a while, and
@@ -119,9 +121,8 @@ impl LoopHandle {
     }
 
     async fn stopped(&self) -> Option<Arc<LeaderFailure>> {
-        let mut failure = self.failure.clone();
         // An error means that it ended without one.
-        failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone())
+        self.ended.clone().await.ok()
     }
 }
 

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use livestore_traits::{EventlogError, Leadership};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::clock;
 use super::core::LeaderFailure;
@@ -59,7 +59,7 @@ pub(super) fn spawn_leader(
     board: Option<StatusBoard>,
 ) -> Result<StartingLeader, RecoveryError> {
     let (inbox, mut messages) = inbox();
-    let (failure_sender, failure) = watch::channel(None);
+    let (failure, ended) = oneshot::channel();
     let (started_sender, started) = oneshot::channel();
     // From here on, so that a leader whose start nobody waits for any more ends too.
     let tenure = Tenure(inbox.clone());
@@ -79,7 +79,7 @@ pub(super) fn spawn_leader(
                 let _enter = runtime.enter();
                 let Some(mut leader) = beginning.open() else { return };
                 let outcome = catch_unwind(AssertUnwindSafe(|| leader.run(&messages)));
-                end(leader, messages, outcome, &failure_sender);
+                end(leader, messages, outcome, failure);
             };
             clock::spawn_thread("livestore-leader", thread)
                 .map_err(|error| EventlogError::Storage(error.into()))?;
@@ -87,10 +87,10 @@ pub(super) fn spawn_leader(
         LeaderHost::Task(spawn) => spawn(Box::pin(async move {
             let Some(mut leader) = beginning.open() else { return };
             let outcome = AssertUnwindSafe(leader.run_as_task(&mut messages)).catch_unwind().await;
-            end(leader, messages, outcome, &failure_sender);
+            end(leader, messages, outcome, failure);
         })),
     }
-    Ok(StartingLeader { leader: LoopHandle { inbox, failure }, tenure, started })
+    Ok(StartingLeader { leader: LoopHandle { inbox, ended: ended.shared() }, tenure, started })
 }
 
 /// What a leader begins with.
@@ -125,7 +125,7 @@ fn end(
     leader: LeaderLoop,
     messages: Messages,
     outcome: Result<Result<Option<ShutDown>, LeaderFailure>, Box<dyn Any + Send>>,
-    failure: &watch::Sender<Option<Arc<LeaderFailure>>>,
+    failure: oneshot::Sender<Arc<LeaderFailure>>,
 ) {
     // Before anybody can see that the leader is gone: whoever has seen it reaches nothing here any more.
     drop(messages);
@@ -139,7 +139,8 @@ fn end(
             tracing::error!(error = &error as &dyn std::error::Error, "the leader stopped");
             // Whoever sees the failure may open the log again.
             drop(leader);
-            failure.send_replace(Some(Arc::new(error)));
+            // Nobody may be left to be told.
+            let _ = failure.send(Arc::new(error));
         }
     }
 }

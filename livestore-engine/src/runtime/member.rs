@@ -9,7 +9,7 @@ use livestore_traits::{
     LeaderStatus, LinkError, MaterializeError, Materializer, MaterializerSource, Rendezvous, SessionId,
     SessionSnapshot,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::campaign::{Campaign, Campaigning, Close, LOOK_AGAIN_MS, Role, SeekError};
@@ -23,6 +23,8 @@ use super::link::LocalLink;
 #[derive(Debug)]
 pub(crate) struct Member {
     roles: watch::Receiver<Role>,
+    /// Sessions that wait for a leader reach it in the order in which they came, the same in each run of a simulation.
+    turn: Mutex<watch::Receiver<Role>>,
     status: watch::Receiver<LeaderStatus>,
     close: mpsc::Sender<Close>,
     states: Arc<dyn MaterializerSource>,
@@ -56,7 +58,8 @@ impl Member {
         let (role_sender, roles) = watch::channel(Role::of(&part));
         let (close, closes) = mpsc::channel(1);
         let campaign = tokio::spawn(campaign.run(part, role_sender, closes)).abort_handle();
-        Ok(Self { roles, status, close, states, election, rendezvous, campaign })
+        let turn = Mutex::new(roles.clone());
+        Ok(Self { roles, turn, status, close, states, election, rendezvous, campaign })
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<LeaderStatus> {
@@ -119,7 +122,7 @@ impl Member {
     /// The way to whoever leads; waits for it to be known.
     async fn link(&self) -> Result<Arc<dyn LeaderLink>, LinkError> {
         let over = || LinkError::Refused("the store is closed".to_owned());
-        let mut roles = self.roles.clone();
+        let mut roles = self.turn.lock().await;
         let role = roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
         match (role, &self.rendezvous) {
             (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle))),
