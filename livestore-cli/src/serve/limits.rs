@@ -53,7 +53,7 @@ pub(super) struct ServeLimits {
     /// How long a WebSocket may say nothing; clients ping every 20 seconds.
     #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.idle_timeout))]
     idle_timeout: Time,
-    /// How long a WebSocket may take nothing while something is to be sent.
+    /// How long a peer may take nothing while something is to be sent.
     #[arg(long, value_name = "TIME", default_value_t = Time(SERVER.write_timeout))]
     write_timeout: Time,
     /// The longest a long poll waits, whatever it asks for.

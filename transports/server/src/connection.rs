@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::authorizer::PeerAddr;
 use crate::lifecycle::{Phase, Running};
 use crate::service::SyncService;
+use crate::write_timeout::WriteTimeout;
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -37,7 +38,9 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { service, mut running, permit } = self;
-        let header_timeout = service.shared.limits.header_timeout;
+        let limits = &service.shared.limits;
+        let header_timeout = limits.header_timeout;
+        let stream = WriteTimeout::new(stream, limits.write_timeout);
         let answer = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer));
             service.call(request)

@@ -32,7 +32,7 @@ pub struct ServerLimits {
     pub poll_interval: Duration,
     /// How long a WebSocket may say nothing, not even a ping. Clients ping every 20 seconds.
     pub idle_timeout: Duration,
-    /// How long a WebSocket may take nothing while something is to be sent.
+    /// How long a peer may take nothing while something is to be sent, an answer or a message.
     pub write_timeout: Duration,
     /// The longest a long poll waits, whatever it asks for.
     pub max_wait: Duration,

@@ -73,6 +73,35 @@ async fn a_long_poll_whose_client_leaves_ends() {
     }
 }
 
+/// A peer that asks for more than all buffers hold, and never reads, would keep its connection for ever.
+#[tokio::test]
+async fn answers_that_nobody_takes_end_the_connection() {
+    let mut limits = ServerLimits::DEFAULT;
+    limits.max_connections = 1;
+    limits.write_timeout = Duration::from_millis(50);
+    let server = serve(limits).await;
+    let at = server.local_addr();
+    let requests = "GET /stores/todo/pull HTTP/1.1\r\nhost: a\r\n\r\n".repeat(5000);
+    fill(at, 0, 100).await;
+    let greedy = loop {
+        // The connection before may not have ended yet.
+        let mut greedy = TcpStream::connect(at).await.unwrap();
+        let _ = greedy.write_all(requests.as_bytes()).await;
+        if greedy.read_exact(&mut [0; 12]).await.is_ok() {
+            break greedy;
+        }
+    };
+    // The only connection that is allowed is free again.
+    loop {
+        let mut next = TcpStream::connect(at).await.unwrap();
+        let _ = next.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        if next.read_exact(&mut [0; 12]).await.is_ok() {
+            break;
+        }
+    }
+    drop(greedy);
+}
+
 #[tokio::test]
 async fn a_store_says_what_it_can_do() {
     let server = serve(ServerLimits::DEFAULT).await;
