@@ -171,6 +171,7 @@ mod tests {
         let mut tail = tail("e1=30 e2=30 e3=40");
         tail.change(Some(num("e1")), &events("e2r1=70"));
         assert_eq!(after(&tail, "e0", ReadLimit::events(10)).as_deref(), Some("e1 e2r1"));
+        assert_eq!(tail.bytes, 100);
         // Back to before everything that it holds.
         tail.change(None, &events("e3r1=90"));
         tail.change(Some(num("e1")), &events("e2r2=1"));

@@ -77,7 +77,12 @@ fn event(text: &str) -> Event {
 impl Bench {
     /// A session that starts from the leader's version `head`; it wants to attach.
     pub(crate) fn new(head: &str) -> Self {
-        let (now, config) = (beginning(), SessionConfig::default());
+        Self::with(head, SessionConfig::default())
+    }
+
+    /// The same under this configuration.
+    pub(crate) fn with(head: &str, config: SessionConfig) -> Self {
+        let now = beginning();
         let session = SessionProcessor::new(config.clone(), session_id("s1"), now, num(head));
         Self { session, now, config, stream: 0, client: "c", fails: false }
     }

@@ -1,7 +1,7 @@
 //! Commits, their push to the leader, and their receipts.
 
-use livestore_engine::processor::CommitError;
-use livestore_traits::{Args, EventKind, NewEvent};
+use livestore_engine::processor::{CommitError, SessionConfig};
+use livestore_traits::{Args, EventKind, Limits, NewEvent};
 
 use crate::bench::{Bench, unit};
 use crate::support::name;
@@ -57,6 +57,50 @@ fn what_cannot_be_committed_leaves_no_trace() {
     let large = NewEvent { name: name("e"), args: large, kind: EventKind::ClientOnly };
     assert!(matches!(prepare(vec![large]), Err(CommitError::TooLarge { .. })));
     assert_eq!(bench.session.status().unconfirmed_commits, 0);
+}
+
+#[test]
+fn a_commit_may_be_just_as_large_as_a_push() {
+    let one = Bench::attached("e0").session.prepare(unit("a")).unwrap().events[0].encoded_len();
+    for (max_event_bytes, max_batch_events, max_batch_bytes, text, is_taken) in [
+        (one, 3, 2 * one, "aa", true),
+        (one, 3, 2 * one, "aaa", false),
+        (one, 3, 2 * one - 1, "aa", false),
+        (one, 3, 9 * one, "aaa", true),
+        (one, 3, 9 * one, "aaaa", false),
+        (one - 1, 3, 9 * one, "a", false),
+        (one - 1, 3, 9 * one, "A", false),
+    ] {
+        let mut config = SessionConfig::default();
+        config.limits = Limits { max_event_bytes, max_batch_events, max_batch_bytes };
+        let mut bench = Bench::with("e0", config);
+        bench.drive();
+        bench.attach(0, &[]);
+        let prepared = bench.session.prepare(unit(text));
+        assert_eq!(prepared.is_ok(), is_taken, "{text} under {:?}", bench.config.limits);
+    }
+}
+
+/// What is pushed and not confirmed counts as well as what is not pushed.
+#[test]
+fn no_more_is_taken_while_too_much_is_unconfirmed() {
+    let mut config = SessionConfig::default();
+    config.max_pending_events = 3;
+    let mut bench = Bench::with("e0", config);
+    bench.drive();
+    bench.attach(0, &[]);
+    bench.commit("a");
+    bench.accept(1, "e0", "e1", "e0");
+    let is_taken = |bench: &Bench, text| match bench.session.prepare(unit(text)) {
+        Ok(_) => true,
+        Err(CommitError::TooManyPending { limit: 3 }) => false,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(is_taken(&bench, "bc") && !is_taken(&bench, "bcd"));
+    bench.commit("b");
+    assert!(is_taken(&bench, "c") && !is_taken(&bench, "cd") && !is_taken(&bench, "cde"));
+    bench.accept(2, "e1", "e2", "e2");
+    assert!(is_taken(&bench, "cde"));
 }
 
 #[test]

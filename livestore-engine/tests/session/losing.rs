@@ -87,6 +87,18 @@ fn a_session_whose_log_is_gone_is_told_what_is_lost_and_goes_on() {
 }
 
 #[test]
+fn what_is_lost_is_told_where_nothing_is_pending_too() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.accept(1, "e0", "e1", "e0");
+    bench.commit("b");
+    bench.accept(2, "e1", "e2", "e0");
+    bench.session.link_lost(bench.now);
+    bench.wait();
+    assert_eq!(bench.attach(0, &[]), ["lost 1", "lost 2"]);
+}
+
+#[test]
 fn a_session_that_starts_again_under_its_id_counts_on() {
     let mut bench = Bench::new("e4");
     bench.drive();
