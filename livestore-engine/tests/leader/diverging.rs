@@ -100,6 +100,13 @@ fn a_history_that_is_replaced_while_it_is_compared_is_compared_anew() {
 }
 
 #[test]
+fn a_comparison_that_diverges_is_begun_anew_later() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    assert_eq!(bench.pull_ends(Some(PullError::Diverged("again".to_owned()))), ["stop pulling"]);
+    assert_eq!(bench.wait().1, ["pull 2 after e0"]);
+}
+
+#[test]
 fn a_history_that_goes_on_is_taken_over_once_that_is_seen() {
     let (mut bench, _) = diverged(Diverged::Reset);
     for (after, events, expected) in [
@@ -147,6 +154,23 @@ fn reseeding_asks_the_backend_whether_it_takes_what_is_beyond_the_limits() {
     assert_eq!(bench.page(0, []), ["push 3 after e0: e1=x"]);
     assert_eq!(bench.acknowledge(3, 1), ["push 4 after e1: e2=a"]);
     assert_eq!(bench.acknowledge(4, 2), ["stop pulling", "log, settled e2.1"]);
+}
+
+#[test]
+fn reseeding_asks_about_a_whole_unit() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Reseed);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, "aB C cd");
+    bench.acknowledge(1, 3);
+    let mut capabilities = capabilities(true);
+    capabilities.limits.max_batch_bytes = 1;
+    bench.give(Input::Capabilities(capabilities));
+    bench.backend = "restored";
+    bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    assert_eq!(bench.page(0, []), ["push 2 after e0: e1=a"]);
+    assert_eq!(bench.acknowledge(2, 1), ["push 3 after e1: e2=c e3=d"]);
+    assert_eq!(bench.acknowledge(3, 3), ["stop pulling", "log, settled e3"]);
 }
 
 #[test]

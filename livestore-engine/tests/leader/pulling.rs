@@ -181,3 +181,22 @@ fn gathering_ends_when_enough_bytes_are_there() {
         assert_eq!(bench.give(Input::Page(PullId(0), page)), expected, "after e{after}");
     }
 }
+
+#[test]
+fn pages_of_a_pull_that_was_given_up_are_ignored() {
+    let mut bench = Bench::caught_up();
+    bench.wait();
+    let late = bench.a_page(0, [foreign(1, "x")], PageInfo::CaughtUp);
+    assert_eq!(bench.give(Input::Page(PullId(0), late)), [""; 0]);
+    assert_eq!(bench.give(Input::PullEnded(PullId(0), None)), [""; 0]);
+    assert_eq!(bench.leader.status().activity, SyncActivity::CatchingUp { remaining: None });
+    assert_eq!(bench.page(0, [foreign(1, "x")]), ["log + e1=x, settled e1"]);
+}
+
+#[test]
+fn a_pull_that_can_never_work_ends_syncing() {
+    let mut bench = Bench::caught_up();
+    assert_eq!(bench.pull_ends(Some(PullError::Invalid("no such store".to_owned()))), ["stop pulling"]);
+    assert_eq!(bench.leader.status().activity, SyncActivity::Off);
+    assert_eq!(bench.leader.poll_timeout(), None);
+}

@@ -43,6 +43,15 @@ fn an_acknowledgement_confirms_and_its_echo_is_a_known_repeat() {
     assert_eq!(bench.leader.status().rebases, 0);
 }
 
+#[test]
+fn a_batch_may_be_just_as_large_as_the_backend_allows() {
+    let one = own(1, 1, "a").encoded_len();
+    let mut bench = Bench::new(|config| config.limits.max_batch_bytes = 2 * one);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    assert_eq!(bench.push("s1", 1, "e0", 1, "a b c").last().unwrap(), "push 1 after e0: e1=a e2=b");
+}
+
 /// Settled events need no undo data, also where nothing else is ever applied.
 #[test]
 fn undo_data_is_forgotten_when_much_was_settled() {
