@@ -16,8 +16,8 @@ use livestore_engine::processor::{
     AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered,
 };
 use livestore_traits::{
-    Applied, Args, Attach, BackendId, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem,
-    LogCommit, LogCommitKind, PageInfo, PullError, PullPage, PushAck, PushError, SeqNum, SessionMessage,
+    Applied, Args, Attach, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem, LogCommit,
+    LogCommitKind, PageInfo, PullError, PullPage, Push, PushAck, PushError, SeqNum, SessionMessage,
     SessionPayload, SessionPush, SyncedEvent, Term, UnixMillis,
 };
 
@@ -38,8 +38,8 @@ pub(crate) struct Bench {
     state: Vec<SeqNum>,
     /// How many changes of the state only forgot undo data.
     pub(crate) forgets: usize,
-    /// Which backend the last push was meant for.
-    pub(crate) pushed_to: Option<BackendId>,
+    /// The last push.
+    pub(crate) pushed: Option<Push>,
 }
 
 pub(crate) fn num(text: &str) -> SeqNum {
@@ -115,7 +115,7 @@ impl Bench {
             next_link: 0,
             pull: 0,
             backend: "b",
-            pushed_to: None,
+            pushed: None,
             state,
             forgets: 0,
         };
@@ -184,10 +184,11 @@ impl Bench {
             }
             Effect::StopPull => "stop pulling".to_owned(),
             Effect::Push(AttemptId { count, .. }, push) => {
-                self.pushed_to = push.backend_id.clone();
                 let events: Vec<String> =
                     push.events.iter().map(|event| format!("{}={}", event.seq, text(&event.args))).collect();
-                format!("push {count} after {}: {}", push.parent, events.join(" "))
+                let line = format!("push {count} after {}: {}", push.parent, events.join(" "));
+                self.pushed = Some(push);
+                line
             }
             Effect::NewIdentity => "new identity".to_owned(),
             Effect::ReportUnknown(unknown) => format!("unknown {unknown:?}"),

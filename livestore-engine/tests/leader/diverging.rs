@@ -57,7 +57,7 @@ fn reseeding_pushes_the_confirmed_history_again() {
     let (mut bench, _) = diverged(Diverged::Reseed);
     let lines = bench.page(0, []);
     assert_eq!(lines, ["push 3 after e0: e1=x e2=a"]);
-    assert_eq!(bench.pushed_to, Some(backend_id("restored")));
+    assert_eq!(bench.pushed.as_ref().unwrap().backend_id, Some(backend_id("restored")));
     // What comes on the pull meanwhile changes nothing.
     assert_eq!(bench.page(0, []), [""; 0]);
     assert_eq!(bench.acknowledge(3, 2), ["stop pulling", "log, settled e2.1"]);

@@ -43,6 +43,16 @@ fn an_acknowledgement_confirms_and_its_echo_is_a_known_repeat() {
     assert_eq!(bench.leader.status().rebases, 0);
 }
 
+/// Client-only events do not reach the backend; a unit that ends with one ends before it there.
+#[test]
+fn a_push_tells_where_units_end() {
+    let bench = pushing("aB cd eFG h");
+    let push = bench.pushed.unwrap();
+    push.check_chain().unwrap();
+    let ends: Vec<bool> = push.events.iter().map(|event| event.unit_end).collect();
+    assert_eq!(ends, [true, false, true, true, true]);
+}
+
 #[test]
 fn a_batch_may_be_just_as_large_as_the_backend_allows() {
     let one = own(1, 1, "a").encoded_len();

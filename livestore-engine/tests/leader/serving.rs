@@ -3,7 +3,8 @@
 use livestore_engine::processor::{Input, LeaderConfig, PullId};
 use livestore_traits::{LogCommit, SessionMessage, SessionPush};
 
-use crate::bench::{Bench, foreign, num};
+use crate::bench::{Bench, foreign, num, own};
+use crate::support::session_id;
 
 #[test]
 fn a_session_is_told_what_follows_its_cursor() {
@@ -50,6 +51,22 @@ fn of_two_sessions_that_push_at_once_the_second_hears_of_the_first_and_pushes_ag
         ]
     );
     assert_eq!(bench.push("s2", 2, "e1", 1, "b")[1], "s2 ← accepted 2: e1 to e2, settled e0");
+}
+
+#[test]
+fn a_copy_of_the_state_tells_where_a_sessions_unsettled_commits_are() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    bench.push("s1", 1, "e0", 1, "a bC");
+    bench.push("s2", 1, "e2.1", 1, "d");
+    bench.push("s1", 2, "e3", 3, "e");
+    bench.page(0, [own(1, 1, "a")]);
+    let held = bench.leader.held(&session_id("s1"), bench.log.sessions.get(&session_id("s1")));
+    assert_eq!((held.persisted, held.settled), (3, num("e1")));
+    assert_eq!(held.unsettled, [(2, num("e2.1")), (3, num("e4"))]);
+    let unknown = bench.leader.held(&session_id("s3"), None);
+    assert_eq!((unknown.persisted, unknown.settled, unknown.unsettled), (0, num("e1"), Vec::new()));
 }
 
 /// A repeated push must not bring a dropped commit back.

@@ -32,6 +32,23 @@ fn an_equal_event_of_another_session_is_not_ours() {
     assert_eq!(bench.advance("e0", "e1=a", "e1"), ["apply back to e0 + e1=a e2r1=a"]);
 }
 
+/// Commits that settle as they are need no undo data, also where nothing else is ever applied.
+#[test]
+fn undo_data_is_forgotten_when_much_was_settled() {
+    let mut bench = Bench::attached("e0");
+    let mut forgotten = Vec::new();
+    for n in 1..=1100_u64 {
+        let (before, at) = (format!("e{}", n - 1), format!("e{n}"));
+        bench.commit("a");
+        bench.accept(n, &before, &at, &before);
+        if bench.advance(&at, "", &at).contains(&"apply +".to_owned()) {
+            forgotten.push(n);
+        }
+    }
+    // Each counts when the leader has it, and when it settles.
+    assert_eq!(forgotten, [500, 1000]);
+}
+
 /// Items of the stream before a refresh were made for another version.
 #[test]
 fn items_of_an_older_stream_are_ignored() {
@@ -76,6 +93,7 @@ fn a_rebase_of_the_leader_rolls_back_and_goes_on() {
     bench.commit("b");
     let lines = bench.rebase("e1", "e0", "e1r1=x e2r1=a#1.0|", "e1r1");
     assert_eq!(lines, ["apply back to e0 + e1r1=x e2r1=a e3r1=b"]);
+    assert_eq!(bench.session.status().rebases, 1);
     assert_eq!(bench.advance("e2r1", "", "e2r1"), ["confirmed 1 at e2r1"]);
 }
 
