@@ -44,6 +44,21 @@ fn a_push_takes_whole_units_up_to_its_limit() {
 }
 
 #[test]
+fn a_push_takes_as_many_bytes_as_it_may_have() {
+    let mut config = SessionConfig::default();
+    config.max_push_bytes = 2 * r#""b""#.len();
+    let mut bench = Bench::with("e0", config);
+    bench.drive();
+    bench.attach(0, &[]);
+    bench.commit("a");
+    for letter in ["b", "c", "d", "e"] {
+        bench.commit(letter);
+    }
+    assert_eq!(bench.accept(1, "e0", "e1", "e0")[1], "push 2 on e1: e2=b e3=c");
+    assert_eq!(bench.accept(2, "e1", "e3", "e0")[1], "push 3 on e3: e4=d e5=e");
+}
+
+#[test]
 fn what_cannot_be_committed_leaves_no_trace() {
     let bench = Bench::attached("e0");
     let prepare = |events| bench.session.prepare(events);
