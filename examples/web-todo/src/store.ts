@@ -3,7 +3,7 @@
 import { makePersistedAdapter } from '@livestore/adapter-web'
 import LiveStoreSharedWorker from '@livestore/adapter-web/shared-worker?sharedworker'
 import { createStorePromise, makeShutdownDeferred, StoreInternalsSymbol } from '@livestore/livestore'
-import { Effect, Schedule, Stream } from 'effect'
+import { Cause, Effect, Exit, Schedule, Stream } from 'effect'
 
 import LiveStoreWorker from './livestore.worker.ts?worker'
 import { schema } from './schema.ts'
@@ -40,7 +40,7 @@ export type SyncStatus = {
   unsent: number
 }
 
-/** Calls `show` with what is now, and whenever that changes. */
+/** Calls `show` with what is now, and whenever that changes, until the store ends. */
 export function watchSync(store: TodoStore, show: (status: SyncStatus) => void): Promise<void> {
   // LiveStore 0.4's public status counts what has not reached the worker, not what has not reached the server.
   const worker = store[StoreInternalsSymbol].clientSession.leaderThread.syncState
@@ -55,8 +55,11 @@ export function watchSync(store: TodoStore, show: (status: SyncStatus) => void):
       unsent: pending.length,
     })),
     Stream.runForEach((status) => Effect.sync(() => show(status))),
-    Effect.runPromise,
-  )
+    Effect.runPromiseExit,
+  ).then((exit) => {
+    // A store that ends interrupts this, perhaps before `ended` resolves, which tells why.
+    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) throw Cause.squash(exit.cause)
+  })
 }
 
 /** What comes from the worker ends with the tab that has started it; another tab starts the next one. */
