@@ -32,6 +32,20 @@ fn a_reset_keeps_what_both_histories_share_and_what_is_not_confirmed() {
     assert_eq!(bench.page(1, []).last().unwrap(), "push 3 after e1: e2=b");
 }
 
+/// Another client pushed its history again. Over a wire that carries no commits the archived event was taken for the pending
+/// one at its number, whose args it replaced: those were lost.
+#[test]
+fn archived_events_that_come_back_are_no_pending_ones() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    bench.page(0, [foreign(1, "x")]);
+    bench.wait();
+    assert_eq!(bench.page(1, []).last().unwrap(), "push 3 after e1: e2=b");
+    bench.ahead(3, 2, None);
+    let returning = SyncedEvent { commit: None, ..own(2, 1, "a") };
+    let lines = bench.page(1, [returning]);
+    assert_eq!(lines[0], "log back to e1.1r1 + e2r2=a e3r2=b, settled e2r2");
+}
+
 #[test]
 fn a_reset_ends_at_the_first_difference() {
     let (mut bench, _) = diverged(Diverged::Reset);

@@ -124,7 +124,7 @@ impl LeaderProcessor {
     pub(super) fn advance(&mut self, events: Vec<SyncedEvent>) -> Result<(), MergeError> {
         let payload = Payload::UpstreamAdvance {
             after: self.state.upstream_head,
-            events: events.into_iter().map(incoming).collect(),
+            events: events.into_iter().map(|event| incoming(self.returning.identified(event))).collect(),
             settled: None,
             pushed_through: self.pusher.pushed_through(),
         };

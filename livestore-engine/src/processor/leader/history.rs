@@ -213,10 +213,11 @@ impl LeaderProcessor {
             history.at = event.num;
             if !event.num.is_synced() {
                 kept.push(event);
-            } else if let Some((session, commit)) = event.identity()
-                && archived.last().is_none_or(|(last, n)| last != session || *n != commit.n)
-            {
-                archived.push((session.clone(), commit.n));
+            } else if let Some((session, commit)) = event.identity() {
+                if archived.last().is_none_or(|(last, n)| last != session || *n != commit.n) {
+                    archived.push((session.clone(), commit.n));
+                }
+                self.returning.note(event);
             }
         }
         if history.at.position() >= settled {

@@ -14,6 +14,7 @@ mod history;
 mod links;
 mod pull;
 mod push;
+mod returning;
 mod status;
 mod turn;
 
@@ -29,6 +30,7 @@ use self::history::History;
 use self::links::Link;
 use self::pull::Puller;
 use self::push::Pusher;
+use self::returning::Returning;
 use self::turn::Turn;
 use super::backoff::Jitter;
 use super::config::LeaderConfig;
@@ -68,6 +70,7 @@ pub struct LeaderProcessor {
     pusher: Pusher,
     /// Present while the backend's history is compared with ours.
     history: Option<History>,
+    returning: Returning,
     effects: VecDeque<Effect>,
     rebases: u64,
     last_error: Option<String>,
@@ -118,6 +121,7 @@ impl LeaderProcessor {
             links: BTreeMap::new(),
             attached: [].into(),
             history: None,
+            returning: Returning::default(),
             effects: VecDeque::new(),
             rebases: 0,
             last_error: None,
