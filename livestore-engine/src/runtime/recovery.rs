@@ -66,7 +66,23 @@ pub(super) fn recover(
     };
     let unknown = bring_up(log, state, &heads, progress)?;
     let pending = read_after(log, heads.settled)?;
-    Ok(Recovery { recovered: Recovered { heads, identity, pending }, unknown })
+    let archived = read_archived(&*log, heads.upstream.head)?;
+    Ok(Recovery { recovered: Recovered { heads, identity, pending, archived }, unknown })
+}
+
+/// The own synced events of all archives after a position, the newest archive last.
+fn read_archived(log: &dyn Eventlog, after: SeqNum) -> Result<Vec<Event>, EventlogError> {
+    let mut archived = Vec::new();
+    for archive in log.archives()? {
+        let mut at = after.position();
+        loop {
+            let page = log.read_archive(archive.id, at, ReadLimit::events(REPLAY_EVENTS))?;
+            let Some(last) = page.last() else { break };
+            at = last.num.position();
+            archived.extend(page.into_iter().filter(|event| event.is_own && event.num.is_synced()));
+        }
+    }
+    Ok(archived)
 }
 
 /// Commits nothing, in the name of `term`: from then on no earlier leader changes the log.

@@ -33,7 +33,7 @@ impl World {
         recover(client);
         let heads = client.log.heads.clone();
         let pending = client.log.after(heads.settled.position(), usize::MAX);
-        let recovered = Recovered { heads, identity, pending };
+        let recovered = Recovered { heads, identity, pending, archived: Vec::new() };
         client.leader = Some(LeaderProcessor::new(leader_config(), term, client.now, recovered, true));
         self.drive_leader(index, Crash::Never);
     }

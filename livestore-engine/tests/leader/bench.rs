@@ -101,7 +101,7 @@ impl Bench {
         let commit = LogCommit { identity: Some(identity.clone()), ..LogCommit::new(&log.heads) };
         log.commit(term, commit).expect("the first commit of a term");
         let pending = log.after(log.heads.settled.position(), usize::MAX);
-        let recovered = Recovered { heads: log.heads.clone(), identity, pending };
+        let recovered = Recovered { heads: log.heads.clone(), identity, pending, archived: Vec::new() };
         let now = beginning();
         let leader = LeaderProcessor::new(config.clone(), term, now, recovered, true);
         let links = BTreeMap::new();

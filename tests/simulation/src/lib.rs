@@ -9,7 +9,7 @@
 //! | [`plan`] | what a seed decides before a run begins |
 //! | [`faults`] | what can go wrong |
 //! | `script` | what happens next, as the seed says |
-//! | `world`, `client`, `storage`, `server`, `machine`, `gate` | what there is, and what can be done to it |
+//! | `world`, `client`, `storage`, `server`, `machine`, `ways`, `gate` | what there is, and what can be done to it |
 //! | `log`, `server`, `check` | models beside the real parts, compared after every step |
 //! | `settle`, `verdict` | the end: convergence in bounded time, nothing lost, nothing twice |
 //! | [`broken`] | parts that break a rule on purpose: the checks must notice |
@@ -35,6 +35,7 @@ mod storage;
 
 mod verdict;
 mod wakes;
+mod ways;
 mod world;
 
 pub use plan::{Layer, Plan};

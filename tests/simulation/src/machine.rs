@@ -37,7 +37,9 @@ impl Machine {
     /// A new machine, with no log.
     pub(crate) fn new(layer: Layer, config: LogConfig, seed: u64, lies: bool) -> Self {
         let storage = match layer {
-            Layer::Memory => Storage::Memory(Arc::new(MemoryBackend::with_config(config.clone()))),
+            Layer::Memory | Layer::Network => {
+                Storage::Memory(Arc::new(MemoryBackend::with_config(config.clone())))
+            }
             Layer::Disk => {
                 let disk = SimDisk::new(seed);
                 disk.set_lying(lies);

@@ -11,13 +11,15 @@ use crate::faults::{Fault, FaultSet};
 pub enum Layer {
     /// Logs, states, backend and network in memory.
     Memory,
+    /// The real transports, and the real server, over a simulated network; logs, states and backend in memory.
+    Network,
     /// The logs of clients and server in redb on simulated disks, and states in SQLite's files; a network in memory.
     Disk,
 }
 
 impl Layer {
     /// All layers, the fastest first.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Network];
 
     /// The faults that a layer can have.
     #[must_use]
@@ -32,7 +34,15 @@ impl Layer {
                 Fault::StateDamage,
                 Fault::ConnectionReset,
             ],
-            // Whoever has a file of redb open keeps it: no lease ends that.
+            // Connections neither repeat nor lose what they carry without breaking.
+            Self::Network => &[
+                Fault::Duplication,
+                Fault::BackendRolledBack,
+                Fault::DiskFull,
+                Fault::WriteFailure,
+                Fault::SyncFailure,
+                Fault::StateDamage,
+            ],
             Self::Disk => &[Fault::ConnectionReset],
         };
         only_elsewhere.iter().fold(FaultSet::all(), |set, fault| set.without(*fault))
@@ -44,6 +54,7 @@ impl fmt::Display for Layer {
         f.write_str(match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Network => "network",
         })
     }
 }

@@ -111,7 +111,7 @@ async fn play(world: &mut World) {
             return;
         }
     }
-    world.count_network();
+    world.ways.count(&world.record);
     world.settle().await;
     world.count_disks();
     if world.record.violation().is_none() {
@@ -128,17 +128,5 @@ impl World {
         self.record.count(Fault::DiskFull, stats.full);
         self.record.count(Fault::WriteFailure, stats.failed_writes + stats.partial_writes);
         self.record.count(Fault::SyncFailure, stats.failed_syncs);
-    }
-
-    /// Counts the faults of messages.
-    fn count_network(&self) {
-        for name in &self.links {
-            if let Some(link) = self.network.link(name) {
-                let stats = link.stats();
-                self.record.count(Fault::Loss, stats.lost);
-                self.record.count(Fault::Duplication, stats.duplicated);
-                self.record.count(Fault::Reordering, stats.held_back);
-            }
-        }
     }
 }

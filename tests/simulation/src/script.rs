@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use livestore_disk::FaultRates;
-use livestore_transport_memory::{Condition, Link};
 
 use crate::client::Phase;
 use crate::faults::Fault;
 use crate::log::LogFault;
+use crate::plan::Layer;
 use crate::server::CrashAt;
 use crate::storage::Device;
 use crate::world::{World, pause};
@@ -32,11 +32,15 @@ impl World {
     async fn disturb(&mut self, at: usize, process: usize) {
         let faults: Vec<_> = self.plan.faults.iter().collect();
         let name = self.clients[at].processes[process].name.clone();
-        let link = self.network.link(&name);
         match self.chance.choice(faults) {
-            Some(Fault::Partition) => self.disturb_link(link, Fault::Partition, Link::partition),
-            Some(Fault::HalfOpen) => self.disturb_link(link, Fault::HalfOpen, Link::silence),
-            Some(Fault::AnswersLost) => self.disturb_link(link, Fault::AnswersLost, Link::lose_answers),
+            Some(
+                fault @ (Fault::Partition | Fault::HalfOpen | Fault::AnswersLost | Fault::ConnectionReset),
+            ) => self.disturb_way(&name, fault),
+            Some(fault @ (Fault::Reordering | Fault::DeadSubscriber))
+                if self.plan.layer == Layer::Network =>
+            {
+                self.disturb_way(&name, fault);
+            }
             Some(Fault::ServerCrash) => self.crash_server(),
             Some(Fault::ProcessCrash) => {
                 self.record.fault(Fault::ProcessCrash, &name);
@@ -71,7 +75,7 @@ impl World {
             Some(fault @ (Fault::DiskFull | Fault::WriteFailure | Fault::SyncFailure)) => {
                 self.disturb_disk(at, fault);
             }
-            _ => self.heal_something(at, link),
+            _ => self.heal_something(at, &name),
         }
     }
 
@@ -80,17 +84,14 @@ impl World {
         self.chance.f64() < 0.2
     }
 
-    fn disturb_link(&self, link: Option<Link>, fault: Fault, act: impl FnOnce(&Link)) {
-        if let Some(link) = link {
-            self.record.fault(fault, link.name());
-            act(&link);
-        }
+    fn disturb_way(&mut self, name: &str, fault: Fault) {
+        self.record.fault(fault, name);
+        self.ways.disturb(name, fault, self.chance.f64());
     }
 
-    fn heal_something(&mut self, at: usize, link: Option<Link>) {
-        if let Some(link) = link.filter(|link| link.condition() != Condition::Up) {
-            self.record.tell(format_args!("{} is reachable", link.name()));
-            link.heal();
+    fn heal_something(&mut self, at: usize, name: &str) {
+        if self.ways.heal(name) {
+            self.record.tell(format_args!("{name} is reachable"));
         }
         self.heal_disk(at);
         self.restart_server();

@@ -278,7 +278,9 @@ impl SyncBackend for Server {
                 state.failed = true;
                 state.doubt.push(push.events);
             }
-            Err(_) => {}
+            Err(error) => {
+                self.0.record.tell(format_args!("server: refuses {}: {error}", batch(&push.events)))
+            }
         }
         if self.crash_at(CrashAt::AfterPush) || self.state().epoch != epoch {
             return Err(PushError::Unacknowledged(offline()));

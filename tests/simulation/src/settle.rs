@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::app::Kind;
 use crate::client::Phase;
 use crate::ledger::Account;
+use crate::plan::Layer;
 use crate::world::World;
 
 /// How long clients may take to converge once faults have stopped: several of the longest waits one after the other
@@ -18,12 +19,15 @@ const CONVERGE: Duration = Duration::from_secs(600);
 /// How long an event may take to everybody when all are connected.
 const DELIVER: Duration = Duration::from_secs(15);
 
+/// How long it may take to notice that a connection died in silence, and to make another one.
+const NOTICE: Duration = Duration::from_secs(150);
+
 impl World {
     /// Ends all faults, and waits until everybody has converged.
     pub(crate) async fn settle(&mut self) {
         self.record.tell("faults stop");
-        self.network.configure(LinkConfig::default());
-        self.network.heal();
+        self.ways.configure(LinkConfig::default());
+        self.ways.heal_all();
         self.server.disarm();
         (0..self.clients.len()).for_each(|at| self.heal_disk(at));
         self.restart_server();
@@ -50,10 +54,13 @@ impl World {
             }
         }
         self.record.tell("everybody has converged");
+        if self.plan.layer == Layer::Network {
+            sleep(NOTICE).await;
+        }
         self.deliver().await;
     }
 
-    /// Every client commits once more, and everybody gets that soon: nobody is asleep.
+    /// Every client commits once more, and everybody gets that in time: nobody is asleep.
     async fn deliver(&mut self) {
         for at in 0..self.clients.len() {
             let text = format!("t{}", self.new_id());

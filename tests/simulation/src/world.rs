@@ -10,7 +10,7 @@ use livestore_engine::processor::Diverged;
 use livestore_engine::{Presence, SessionOptions, Store, StoreConfig};
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_traits::{GlobalSeq, Limits, Push, SessionId, SyncBackend, UnixMillis};
-use livestore_transport_memory::{LinkConfig, Network};
+use livestore_transport_memory::LinkConfig;
 
 use crate::app::Kind;
 use crate::broken::{Broken, Positional};
@@ -22,6 +22,7 @@ use crate::plan::{Layer, Plan};
 use crate::record::Record;
 use crate::server::Server;
 use crate::storage::Storage;
+use crate::ways::{Ways, Wire};
 
 /// Processes of a client at a time.
 const MOST_PROCESSES: usize = 2;
@@ -33,9 +34,8 @@ pub(crate) struct World {
     pub(crate) chance: fastrand::Rng,
     pub(crate) record: Record,
     pub(crate) server: Server,
-    pub(crate) network: Network,
-    /// The names of all links that there ever were.
-    pub(crate) links: Vec<String>,
+    pub(crate) ways: Ways,
+    wires: Vec<Wire>,
     pub(crate) clients: Vec<Client>,
     pub(crate) accounts: Vec<Account>,
     /// The backend has been replaced: what an older one confirmed may be gone.
@@ -50,13 +50,15 @@ impl World {
         let lies = plan.broken == Some(Broken::AckBeforeSync);
         let machine = Machine::new(plan.layer, log_config(&mut chance), chance.u64(..), lies);
         let server = Server::new(record.clone(), plan.broken);
-        let network = Network::new(chance.u64(..));
+        let ways = Ways::new(plan.layer, chance.u64(..));
+        // LiveStore's wire has no word for an event that is refused for good: its clients push it for ever.
+        let wires: &[Wire] = if plan.faults.has(Fault::Rejection) { &Wire::NATIVE } else { &Wire::ALL };
         let mut world = Self {
             chance,
             record,
             server,
-            network,
-            links: Vec::new(),
+            ways,
+            wires: wires.to_vec(),
             clients: Vec::new(),
             accounts: Vec::new(),
             was_replaced: false,
@@ -66,7 +68,7 @@ impl World {
         };
         world.restart_server();
         let config = world.link_config();
-        world.network.configure(config);
+        world.ways.configure(config);
         for at in 0..world.plan.clients {
             let client = world.new_client(at);
             world.clients.push(client);
@@ -78,12 +80,13 @@ impl World {
         let faults = self.plan.faults;
         let knows_extra = !faults.has(Fault::UnknownEvent) || at == 0 || self.chance.bool();
         let (storage, can_lose) = match self.plan.layer {
-            Layer::Memory => (Storage::Memory(MemoryStorage::default()), true),
+            Layer::Memory | Layer::Network => (Storage::Memory(MemoryStorage::default()), true),
             // Whoever has a file of redb open keeps it, whatever became of its lease.
             Layer::Disk => (Storage::disk(self.chance.u64(..)), false),
         };
         let has_lease = can_lose && faults.has(Fault::LeaderPause) && self.chance.bool();
         let (config, record) = (self.store_config(), self.record.clone());
+        record.tell(format_args!("c{at}: if its backend is another one: {:?}", config.leader.diverged));
         Client::new(format!("c{at}"), knows_extra, storage, has_lease, config, record, self.plan.broken)
     }
 
@@ -129,15 +132,16 @@ impl World {
         self.damage_state(at);
         let id = self.new_id();
         let name = format!("{}.p{id}", self.clients[at].name);
-        let way: Arc<dyn SyncBackend> = Arc::new(self.network.connect(Arc::new(self.server.clone()), &name));
+        let wire = self.chance.choice(&self.wires).copied().unwrap_or(Wire::Ws);
+        let way = self.ways.connect(&name, &self.server, wire);
         let way = match self.plan.broken {
-            Some(Broken::PositionalConfirm) => Arc::new(Positional::new(way)),
+            Some(Broken::PositionalConfirm) => Arc::new(Positional::new(way)) as Arc<dyn SyncBackend>,
             _ => way,
         };
-        self.links.push(name.clone());
         let session_id = self.session_id(at);
         let seed = self.chance.u64(..);
-        self.record.tell(format_args!("{name} starts, with session {session_id}"));
+        let over = if self.plan.layer == Layer::Network { format!(", over {wire:?}") } else { String::new() };
+        self.record.tell(format_args!("{name} starts, with session {session_id}{over}"));
         self.clients[at].start(name, way, session_id, seed);
     }
 
@@ -210,10 +214,8 @@ impl World {
     /// Kills a process as SIGKILL would, or as a power cut.
     pub(crate) fn kill(&mut self, at: usize, process: usize, power: bool) {
         let Process { name, phase, .. } = self.clients[at].kill(process, power);
-        if let Some(link) = self.network.link(&name) {
-            // A dead process is not heard of any more.
-            link.partition();
-        }
+        // A dead process is not heard of any more.
+        self.ways.end_client(&name, power);
         drop(phase);
     }
 
@@ -265,6 +267,7 @@ impl World {
     pub(crate) fn stop_server(&mut self) {
         self.server.stop();
         let power = self.may_lose_power();
+        self.ways.end_server(power);
         self.machine.kill(power);
     }
 
@@ -333,10 +336,12 @@ impl World {
             from = end;
         }
         self.server.stop();
+        self.ways.end_server(false);
         self.server.truncate(from);
         self.was_replaced = true;
         self.machine = machine;
         self.server.start(backend);
+        self.ways.serve(&self.server);
     }
 
     /// The server's disk is what it was when the last copy was made, and nobody says so.
@@ -369,6 +374,7 @@ impl World {
             Ok(backend) => {
                 self.record.tell("the server starts");
                 self.server.start(backend);
+                self.ways.serve(&self.server);
             }
             Err(error) => self.record.tell(format_args!("the server could not start: {error}")),
         }

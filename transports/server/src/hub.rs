@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::pages::PageCache;
+use crate::turns::Turns;
 
 /// What a frame needs beside the events of a batch.
 const FRAME_OVERHEAD_BYTES: usize = 4096;
@@ -62,7 +63,11 @@ impl Hub {
             tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
         }
         let store = Store { slot: self.slot(id)?, hub: self.clone() };
-        store.slot.backend.get_or_try_init(|| self.provider.open(id)).await?;
+        let opening = async || {
+            let backend: Arc<dyn SyncBackend> = Arc::new(Turns::over(self.provider.open(id).await?));
+            Ok::<_, ProviderError>(backend)
+        };
+        store.slot.backend.get_or_try_init(opening).await?;
         Ok(store)
     }
 

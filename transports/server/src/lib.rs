@@ -121,6 +121,7 @@ mod livestore;
 mod pages;
 mod router;
 mod service;
+mod turns;
 mod write_timeout;
 mod ws;
 

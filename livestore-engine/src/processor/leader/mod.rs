@@ -85,6 +85,8 @@ pub struct Recovered {
     pub identity: Identity,
     /// The events of the log after the settled head.
     pub pending: Vec<Event>,
+    /// Own synced events that resets archived, after the upstream head: another client may bring them back.
+    pub archived: Vec<Event>,
 }
 
 impl LeaderProcessor {
@@ -97,7 +99,7 @@ impl LeaderProcessor {
         recovered: Recovered,
         has_upstream: bool,
     ) -> Self {
-        let Recovered { heads, identity, pending } = recovered;
+        let Recovered { heads, identity, pending, archived } = recovered;
         let state = SyncState::leader(&heads, pending);
         let mut tail = Tail::new(state.base(), config.tail_events, config.tail_bytes);
         let unsettled: Vec<Event> = state.pending.iter().cloned().collect();
@@ -121,7 +123,7 @@ impl LeaderProcessor {
             links: BTreeMap::new(),
             attached: [].into(),
             history: None,
-            returning: Returning::default(),
+            returning: archived.into_iter().collect(),
             effects: VecDeque::new(),
             rebases: 0,
             last_error: None,

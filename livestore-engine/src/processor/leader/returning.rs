@@ -2,7 +2,7 @@
 //!
 //! LiveStore's wire does not carry which commit an event is of. Without that, an event that comes back at the number of a
 //! pending one could pass for it: the same content would confirm the pending event, and other args would replace its own,
-//! where the pending event has to move up instead. So what was archived is remembered, for as long as the leader lives.
+//! where the pending event has to move up instead. So what was archived is known while it may still come back.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,14 @@ const MOST: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Returning(BTreeMap<GlobalSeq, Event>);
+
+impl FromIterator<Event> for Returning {
+    fn from_iter<T: IntoIterator<Item = Event>>(events: T) -> Self {
+        let mut returning = Self::default();
+        events.into_iter().for_each(|event| returning.note(event));
+        returning
+    }
+}
 
 impl Returning {
     /// An own event is archived.

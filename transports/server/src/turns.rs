@@ -1,0 +1,160 @@
+//! A bounded turn for clients whose pushes others beat again and again.
+//!
+//! A push is accepted only at the head. Between the moment a client learns of a head and the moment its push arrives, a
+//! round trip passes, and one event of anybody who is nearer refuses it: far away, a busy store never takes anything. So
+//! a client that was refused several times in a row gets a turn: pushes of others wait, and are refused no sooner, until
+//! its next push was decided, or as long as its round trip may take. As much time as turns took belongs to everybody
+//! before there is another one.
+//!
+//! ```text
+//!  client      refused  refused  refused ◀──────── turn ────────▶ accepted
+//!  others   …  a  a  a  a  a  a  a  a     (their pushes wait)        a  a  a  a
+//! ```
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use livestore_traits::{
+    BoxStream, Capabilities, ClientId, ConnectionStatus, Pull, PullError, PullPage, Push, PushAck, PushError,
+    SyncBackend,
+};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// A client that was refused so often in a row gets a turn.
+const REFUSALS: u32 = 3;
+/// The longest turn. A client that takes longer from a refusal to its next push is not waited for.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
+const SHORTEST_TURN: Duration = Duration::from_millis(20);
+/// Of how many clients refusals are remembered.
+const MAX_CLIENTS: usize = 1024;
+
+/// A backend of one store with turns.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    inner: Arc<dyn SyncBackend>,
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    refused: HashMap<ClientId, Refused>,
+    turn: Option<Turn>,
+    /// No turn begins before.
+    rest_until: Instant,
+}
+
+#[derive(Debug)]
+struct Refused {
+    in_a_row: u32,
+    at: Instant,
+    /// The longest time from a refusal to the next push.
+    round_trip: Duration,
+}
+
+#[derive(Debug)]
+struct Turn {
+    client: ClientId,
+    began: Instant,
+    until: Instant,
+}
+
+impl Turns {
+    pub(crate) fn over(inner: Arc<dyn SyncBackend>) -> Self {
+        let state = State { refused: HashMap::new(), turn: None, rest_until: Instant::now() };
+        Self { inner, state: Mutex::new(state), ended: Notify::new() }
+    }
+
+    /// Waits while it is somebody else's turn.
+    async fn wait(&self, client: &ClientId) {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // Before looking, so that an end in between is not missed.
+            ended.as_mut().enable();
+            let Some(until) = self.state().others_turn(client) else { return };
+            let _ = timeout_at(until, ended).await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Until when it is the turn of somebody other than `client`.
+    fn others_turn(&mut self, client: &ClientId) -> Option<Instant> {
+        let now = Instant::now();
+        if self.turn.as_ref().is_some_and(|turn| turn.until <= now) {
+            self.end_turn(now);
+        }
+        self.turn.as_ref().filter(|turn| turn.client != *client).map(|turn| turn.until)
+    }
+
+    fn arrived(&mut self, client: &ClientId) {
+        if let Some(refused) = self.refused.get_mut(client) {
+            refused.round_trip = refused.round_trip.max(refused.at.elapsed().min(LONGEST_TURN));
+        }
+    }
+
+    fn refused(&mut self, client: &ClientId) {
+        let now = Instant::now();
+        if self.refused.len() >= MAX_CLIENTS && !self.refused.contains_key(client) {
+            // Whoever still waits is counted again.
+            self.refused.clear();
+        }
+        let first = Refused { in_a_row: 0, at: now, round_trip: SHORTEST_TURN / 2 };
+        let refused = self.refused.entry(client.clone()).or_insert(first);
+        (refused.in_a_row, refused.at) = (refused.in_a_row + 1, now);
+        if refused.in_a_row >= REFUSALS && self.turn.is_none() && now >= self.rest_until {
+            let until = now + (refused.round_trip * 2).clamp(SHORTEST_TURN, LONGEST_TURN);
+            self.turn = Some(Turn { client: client.clone(), began: now, until });
+        }
+    }
+
+    fn end_turn(&mut self, now: Instant) {
+        if let Some(turn) = self.turn.take() {
+            self.rest_until = now + (now - turn.began);
+        }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SyncBackend for Turns {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn push(&self, push: Push) -> Result<PushAck, PushError> {
+        let Some(client) = push.events.first().map(|event| event.client_id.clone()) else {
+            return self.inner.push(push).await;
+        };
+        self.state().arrived(&client);
+        self.wait(&client).await;
+        let pushed = self.inner.push(push).await;
+        let mut state = self.state();
+        match &pushed {
+            Err(PushError::UpstreamAhead { .. }) => state.refused(&client),
+            _ => {
+                state.refused.remove(&client);
+                if state.turn.as_ref().is_some_and(|turn| turn.client == client) {
+                    state.end_turn(Instant::now());
+                    self.ended.notify_waiters();
+                }
+            }
+        }
+        pushed
+    }
+
+    fn pull(&self, pull: Pull) -> BoxStream<'static, Result<PullPage, PullError>> {
+        self.inner.pull(pull)
+    }
+
+    fn connection(&self) -> BoxStream<'static, ConnectionStatus> {
+        self.inner.connection()
+    }
+}
