@@ -77,7 +77,7 @@ fn a_damaged_file() {
             whole[..whole.len() / 3].to_vec(),
             b"not a database at all".repeat(5000),
             Vec::new(),
-            vec![0; 10_000],
+            vec![0; 100_000],
         ];
         for damaged in damages {
             fs::write(&file, &damaged).unwrap();

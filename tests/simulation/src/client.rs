@@ -9,6 +9,7 @@ use livestore_traits::{ClientId, ClientSecret, EventlogError, Identity, SessionI
 use tokio::task::JoinHandle;
 
 use crate::broken::Broken;
+use crate::election::LateElection;
 use crate::gate::Gate;
 use crate::log::{CheckedLog, LogModel, ModelHandle, Opener};
 use crate::record::Record;
@@ -17,8 +18,13 @@ use crate::storage::Storage;
 /// How long a process waits for a leader before it gives up and is started again.
 const LEADER_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a leader's lease lasts.
-const LEASE: Duration = Duration::from_secs(3);
+/// How leadership expires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) lasts: Duration,
+    /// How much later its holder learns it.
+    pub(crate) late: Duration,
+}
 
 /// A client.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(crate) struct Client {
     pub(crate) knows_extra: bool,
     pub(crate) model: ModelHandle,
     pub(crate) election: MemoryElection,
+    /// How much later its leaders learn that they lead no more.
+    late: Duration,
     pub(crate) processes: Vec<Process>,
     /// Ids of sessions that have ended, which new ones may have.
     pub(crate) retired: Vec<SessionId>,
@@ -71,7 +79,7 @@ impl Client {
         name: String,
         knows_extra: bool,
         storage: Storage,
-        has_lease: bool,
+        lease: Option<Lease>,
         config: StoreConfig,
         record: Record,
         broken: Option<Broken>,
@@ -80,7 +88,8 @@ impl Client {
             model: ModelHandle::new(LogModel::new(name.clone(), knows_extra)),
             name,
             knows_extra,
-            election: if has_lease { MemoryElection::with_lease(LEASE) } else { MemoryElection::new() },
+            election: lease.map_or_else(MemoryElection::new, |lease| MemoryElection::with_lease(lease.lasts)),
+            late: lease.map_or(Duration::ZERO, |lease| lease.late),
             processes: Vec::new(),
             retired: Vec::new(),
             rendezvous: MemoryRendezvous::new(),
@@ -107,7 +116,7 @@ impl Client {
         let mut ids = fastrand::Rng::with_seed(seed);
         let starting = Store::builder(StoreId::new("notebook").expect("a good store id"))
             .config(config)
-            .election(self.election.clone())
+            .election(LateElection { election: self.election.clone(), late: self.late })
             .rendezvous(self.rendezvous.clone())
             .open_eventlog(self.opener(&name, gate.clone()))
             .upstream(way)

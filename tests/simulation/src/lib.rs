@@ -9,7 +9,7 @@
 //! | [`plan`] | what a seed decides before a run begins |
 //! | [`faults`] | what can go wrong |
 //! | `script` | what happens next, as the seed says |
-//! | `world`, `client`, `storage`, `server`, `machine`, `ways`, `gate` | what there is, and what can be done to it |
+//! | `world`, `client`, `election`, `storage`, `server`, `machine`, `ways`, `gate` | what there is, and what can be done to it |
 //! | `log`, `server`, `check` | models beside the real parts, compared after every step |
 //! | `settle`, `verdict` | the end: convergence in bounded time, nothing lost, nothing twice |
 //! | [`broken`] | parts that break a rule on purpose: the checks must notice |
@@ -19,6 +19,7 @@ pub mod app;
 pub mod broken;
 mod check;
 mod client;
+mod election;
 pub mod faults;
 mod gate;
 mod ledger;

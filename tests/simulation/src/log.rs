@@ -168,7 +168,7 @@ impl LogModel {
         self.heads.settled = commit.settled;
         self.heads.upstream = commit.upstream.clone();
         self.heads.generation = commit.generation;
-        self.heads.term = term;
+        self.heads.term = term.max(self.heads.term);
         if commit.identity.is_some() {
             self.heads.identity = commit.identity.clone();
         }
@@ -335,6 +335,7 @@ impl Eventlog for CheckedLog {
             }
             Some(LogFault::CrashAfter) | None => {}
         }
+        let offered = term;
         let term = match self.process.broken {
             Some(Broken::SkippedFencing) => term.max(self.log.heads()?.term),
             _ => term,
@@ -342,11 +343,11 @@ impl Eventlog for CheckedLog {
         match self.log.commit(term, commit.clone()) {
             Ok(heads) => {
                 let mut model = self.model.lock();
-                model.commit(&self.record, term, &commit);
+                model.commit(&self.record, offered, &commit);
                 self.record.check(heads == model.heads, || {
                     format!("{}: a commit answers {heads:?}, not {:?}", model.name, model.heads)
                 });
-                self.record.tell(format_args!("{}: {}", model.name, notation(term, &commit)));
+                self.record.tell(format_args!("{}: {}", model.name, notation(offered, &commit)));
                 if fault.is_some() {
                     self.record.fault(Fault::CommitCrash, format_args!("{}, after", model.name));
                     self.process.gate.kill();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use livestore_disk::FaultRates;
+use livestore_engine::Presence;
 
-use crate::client::Phase;
+use crate::client::{Phase, Process};
 use crate::faults::Fault;
 use crate::log::LogFault;
 use crate::plan::Layer;
@@ -52,7 +53,7 @@ impl World {
                 self.arm_log(at, crash);
             }
             Some(Fault::LogFailure) => self.arm_log(at, LogFault::Fails),
-            Some(Fault::LeaderPause) => self.pause_leader(at, process),
+            Some(Fault::LeaderPause) => self.pause_leader(at),
             Some(Fault::ClockJump) => {
                 let jump = Duration::from_secs(self.chance.u64(1..=900));
                 self.record.fault(Fault::ClockJump, format_args!("{jump:?}"));
@@ -163,12 +164,18 @@ impl World {
         }
     }
 
-    /// A leader stops like a suspended process: where leadership expires, another one takes over.
-    fn pause_leader(&mut self, at: usize, process: usize) {
+    /// A leader stops like a suspended process: where leadership expires, another one takes over. What is committed to it
+    /// meanwhile is what it does first when it goes on, whoever leads by then.
+    fn pause_leader(&mut self, at: usize) {
         let client = &self.clients[at];
+        let leads =
+            |process: &Process| process.store().is_some_and(|store| store.presence() == Presence::Here);
+        let Some(process) = client.processes.iter().position(leads) else { return };
         self.record.fault(Fault::LeaderPause, &client.processes[process].name);
         client.processes[process].gate.pause();
         client.election.stall();
+        self.commit(at, process);
+        self.start(at);
     }
 
     /// A session goes, and what it had not persisted.

@@ -14,7 +14,7 @@ use livestore_transport_memory::LinkConfig;
 
 use crate::app::Kind;
 use crate::broken::{Broken, Positional};
-use crate::client::{Client, Phase, Process};
+use crate::client::{Client, Lease, Phase, Process};
 use crate::faults::Fault;
 use crate::ledger::Account;
 use crate::machine::Machine;
@@ -84,10 +84,13 @@ impl World {
             // Whoever has a file of redb open keeps it, whatever became of its lease.
             Layer::Disk => (Storage::disk(self.chance.u64(..)), false),
         };
-        let has_lease = can_lose && faults.has(Fault::LeaderPause) && self.chance.bool();
+        let lease = (can_lose && faults.has(Fault::LeaderPause) && self.chance.bool()).then(|| Lease {
+            lasts: Duration::from_secs(3),
+            late: Duration::from_secs(self.chance.u64(..30)),
+        });
         let (config, record) = (self.store_config(), self.record.clone());
         record.tell(format_args!("c{at}: if its backend is another one: {:?}", config.leader.diverged));
-        Client::new(format!("c{at}"), knows_extra, storage, has_lease, config, record, self.plan.broken)
+        Client::new(format!("c{at}"), knows_extra, storage, lease, config, record, self.plan.broken)
     }
 
     /// Sizes small enough that everything is cut into several pieces.

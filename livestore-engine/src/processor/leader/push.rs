@@ -219,7 +219,11 @@ impl LeaderProcessor {
         if self.puller.is_off() || self.history.is_some() {
             // The events that came with the answer were of another history.
         } else if head <= self.puller.reached(&self.mark) {
-            // The pull was faster than the answer.
+            // The pull was faster than the answer. One that left out what it should have brought must not make us push
+            // as fast as we are refused.
+            if self.state.upstream_head.global == attempt.parent && self.puller.gathered.mark.is_none() {
+                self.retry_push_later();
+            }
         } else if matches!(self.puller.phase, Phase::Waiting { .. }) {
             self.pull_again();
         } else {
