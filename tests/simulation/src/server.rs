@@ -278,8 +278,14 @@ impl SyncBackend for Server {
                 state.failed = true;
                 state.doubt.push(push.events);
             }
+            // Its text names backends, and their ids are drawn at random.
+            Err(PushError::Diverged(_)) => {
+                self.0
+                    .record
+                    .tell(format_args!("server: does not know the history of {}", batch(&push.events)));
+            }
             Err(error) => {
-                self.0.record.tell(format_args!("server: refuses {}: {error}", batch(&push.events)))
+                self.0.record.tell(format_args!("server: refuses {}: {error}", batch(&push.events)));
             }
         }
         if self.crash_at(CrashAt::AfterPush) || self.state().epoch != epoch {
