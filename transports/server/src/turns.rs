@@ -158,3 +158,78 @@ impl SyncBackend for Turns {
         self.inner.connection()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_backend_memory::MemoryBackend;
+    use livestore_traits::{Args, EventName, GlobalSeq, SessionId, SyncedEvent};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn push(client: &str, parent: u64) -> Push {
+        let event = SyncedEvent {
+            seq: GlobalSeq(parent + 1),
+            parent: GlobalSeq(parent),
+            name: EventName::new("v1.Noted").unwrap(),
+            args: Args::parse("1").unwrap(),
+            client_id: ClientId::new(client.to_owned()).unwrap(),
+            session_id: SessionId::new("s").unwrap(),
+            commit: None,
+            unit_end: true,
+            created_at: None,
+        };
+        Push::new(None, GlobalSeq(parent), None, vec![event])
+    }
+
+    /// Pushes again and again at the head that was told `away` before; returns how often it was refused.
+    async fn push_until_accepted(backend: &Turns, client: &str, away: Duration) -> u32 {
+        let (mut head, mut refused) = (0, 0);
+        loop {
+            sleep(away).await;
+            match backend.push(push(client, head)).await {
+                Ok(_) => return refused,
+                Err(PushError::UpstreamAhead { head: now, .. }) => head = now.0,
+                Err(error) => panic!("{error}"),
+            }
+            refused += 1;
+        }
+    }
+
+    async fn push_for_ever(backend: Arc<Turns>) {
+        loop {
+            push_until_accepted(&backend, "near", Duration::from_millis(1)).await;
+        }
+    }
+
+    /// It was never accepted: something nearer always came first.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_far_away_gets_a_turn() {
+        let backend = Arc::new(Turns::over(Arc::new(MemoryBackend::new())));
+        let near = tokio::spawn(push_for_ever(backend.clone()));
+        for _ in 0..10 {
+            let refused = push_until_accepted(&backend, "far", Duration::from_millis(200)).await;
+            assert!(refused <= 2 * REFUSALS, "refused {refused} times");
+        }
+        near.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_come_is_not_waited_for_long() {
+        let backend = Arc::new(Turns::over(Arc::new(MemoryBackend::new())));
+        backend.push(push("near", 0)).await.unwrap();
+        for _ in 0..REFUSALS {
+            sleep(Duration::from_millis(100)).await;
+            backend.push(push("far", 0)).await.unwrap_err();
+        }
+        let began = Instant::now();
+        backend.push(push("near", 1)).await.unwrap();
+        let waited = began.elapsed();
+        assert!(waited > Duration::ZERO && waited <= LONGEST_TURN, "{waited:?}");
+        // As long as the turn took, there is no other one.
+        backend.push(push("far", 0)).await.unwrap_err();
+        let began = Instant::now();
+        backend.push(push("near", 2)).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}
