@@ -74,8 +74,8 @@ impl<'a> SqliteState<'a> {
         let result = self.database.prepare_write(sql).and_then(|(mut statement, writes)| {
             let before = connection.total_changes();
             let result = run(&mut statement);
-            // Also after an error: rows that `OR FAIL` changed before it stay changed.
-            if connection.total_changes() != before {
+            // Also after an error: rows that `OR FAIL` changed before it stay changed, those of its triggers uncounted.
+            if result.is_err() || connection.total_changes() != before {
                 let mut changed = self.changed.borrow_mut();
                 writes.iter().for_each(|&table| changed[table] = true);
             }

@@ -392,6 +392,19 @@ fn equal_keys_of_different_types_are_one_row() {
     );
 }
 
+/// SQLite does not count what a trigger changed before its statement failed.
+#[test]
+fn what_triggers_changed_before_a_failure_is_told() {
+    check_sql(
+        &[
+            "CREATE TABLE t (k INTEGER, l TEXT, b TEXT, PRIMARY KEY (l, k)) WITHOUT ROWID",
+            "CREATE TRIGGER touch BEFORE UPDATE ON t WHEN NEW.b IS NOT 'touched' BEGIN
+             UPDATE t SET b = 'touched' WHERE k = NEW.k AND b IS NOT 'touched'; END",
+        ],
+        &[&["INSERT INTO t (k, l) VALUES (3, 'a'), (3, 'b')"], &["UPDATE OR FAIL t SET l = NULL"]],
+    );
+}
+
 proptest! {
     // Failures are fixed, not collected: what was found is a case of its own above.
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]

@@ -23,13 +23,22 @@ pub struct PageBuilder {
     events: Vec<SyncedEvent>,
     bytes: usize,
     end: Head,
+    /// How many events end with a unit, and where.
+    whole: (usize, Head),
 }
 
 impl PageBuilder {
     /// A page of the events after `after`.
     #[must_use]
     pub fn new(after: GlobalSeq, limits: Limits) -> Self {
-        Self { limits, after, events: Vec::new(), bytes: 0, end: Head { seq: after, tag: None } }
+        Self {
+            limits,
+            after,
+            events: Vec::new(),
+            bytes: 0,
+            end: Head { seq: after, tag: None },
+            whole: (0, Head { seq: after, tag: None }),
+        }
     }
 
     /// Takes the next event; `false` if it did not fit and reading should end.
@@ -50,7 +59,11 @@ impl PageBuilder {
         }
         self.bytes = bytes;
         self.end = Head { seq: event.seq, tag: Some(tag) };
+        let ends_unit = event.unit_end;
         self.events.push(event);
+        if ends_unit {
+            self.whole = (self.events.len(), self.end);
+        }
         Ok(self.room() > 0)
     }
 
@@ -66,8 +79,15 @@ impl PageBuilder {
         (self.events, self.end)
     }
 
-    pub(crate) fn into_stretch(self) -> Stretch {
-        Stretch { after: self.after, events: self.events.into(), end: self.end }
+    /// The events taken so far up to the end of a unit, which a reader then has whole. A unit is no larger than a push, nor
+    /// a push than a page; one that does not end all the same is cut.
+    pub(crate) fn into_stretch(mut self) -> Stretch {
+        let (len, end) = match self.whole {
+            (0, _) => (self.events.len(), self.end),
+            whole => whole,
+        };
+        self.events.truncate(len);
+        Stretch { after: self.after, events: self.events.into(), end }
     }
 }
 
@@ -76,6 +96,19 @@ mod tests {
     use livestore_conformance::backend::sample_events;
 
     use super::*;
+
+    #[test]
+    fn a_page_ends_with_a_unit() {
+        let mut events = sample_events("client", GlobalSeq::ROOT, 5);
+        events[3].unit_end = false;
+        let mut page = PageBuilder::new(GlobalSeq::ROOT, Limits { max_batch_events: 4, ..Limits::DEFAULT });
+        for event in &events[..4] {
+            page.push(event.clone(), Tag([event.seq.0 as u8; 8])).unwrap();
+        }
+        let stretch = page.into_stretch();
+        assert_eq!(stretch.events.len(), 3);
+        assert_eq!((stretch.end.seq, stretch.end.tag), (GlobalSeq(3), Some(Tag([3; 8]))));
+    }
 
     #[test]
     fn an_event_out_of_place_is_an_error_and_not_a_gap() {

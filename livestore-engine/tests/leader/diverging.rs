@@ -79,6 +79,18 @@ fn reseeding_pushes_the_confirmed_history_again() {
     assert_eq!(bench.page(2, []).last().unwrap(), "push 4 after e2: e3=b");
 }
 
+/// The part of a unit that had come was taken for pushed, and the client was left with a history that nobody else had.
+#[test]
+fn reseeding_pushes_a_unit_of_which_only_a_part_ever_came() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Reseed);
+    bench.page(0, [foreign(1, "x"), SyncedEvent { unit_end: false, ..foreign(2, "y") }]);
+    bench.backend = "restored";
+    bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    assert_eq!(bench.page(0, []), ["push 1 after e0: e1=x"]);
+    assert_eq!(bench.acknowledge(1, 1), ["push 2 after e1: e2=y"]);
+    assert_eq!(bench.acknowledge(2, 2), ["stop pulling", "log, settled e2"]);
+}
+
 #[test]
 fn reseeding_begins_anew_when_its_push_fails_and_resets_when_it_is_refused() {
     let (mut bench, _) = diverged(Diverged::Reseed);

@@ -260,7 +260,7 @@ impl LeaderProcessor {
         let batch = match cut_batch(confirmed(), &self.limits) {
             Batch::Events(batch) => batch,
             // A backend has taken it once, from a client with other limits; whether this one does, it says itself.
-            Batch::UnitTooLarge(_) => first_unit(confirmed()),
+            Batch::UnitTooLarge(_) => first_unit(confirmed(), last.global >= upstream_head.global),
         };
         if !batch.is_empty() {
             let end = batch.last().map(|event| event.seq);

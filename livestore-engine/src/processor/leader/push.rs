@@ -332,8 +332,9 @@ pub(super) fn cut_batch<'a>(pending: impl IntoIterator<Item = &'a Event>, limits
     Batch::Events(events)
 }
 
-/// The events of the first unit, however large it is; none if it goes on after `events`.
-pub(super) fn first_unit<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<SyncedEvent> {
+/// The events of the first unit, however large it is; none if it goes on after `events`. If those are `all` there are, they
+/// may end inside a unit whose rest never came: then that part is one.
+pub(super) fn first_unit<'a>(events: impl Iterator<Item = &'a Event>, all: bool) -> Vec<SyncedEvent> {
     let mut unit = Vec::new();
     for event in events {
         if event.num.is_synced() {
@@ -344,7 +345,11 @@ pub(super) fn first_unit<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Syn
             return unit;
         }
     }
-    Vec::new()
+    if !all {
+        return Vec::new();
+    }
+    mark_unit_ends(&mut unit);
+    unit
 }
 
 /// A unit that ends with client-only events ends, for the backend, with its last synced one.
