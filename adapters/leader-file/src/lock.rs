@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use livestore_traits::LeaderError;
 
@@ -11,9 +12,12 @@ use crate::error::failed;
 /// locks its successor.
 const FILE: &str = "leader.lock";
 
-/// How often those who only ask are outwaited: some milliseconds in all. One that is stopped in the middle of asking must
+/// How often those who only ask are outwaited: a tenth of a second in all. One that is stopped in the middle of asking must
 /// not stop a candidate with it.
-const ATTEMPTS: u32 = 1_000;
+const ATTEMPTS: u32 = 200;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// Holding the lock of a directory; dropping it gives the lock back.
 #[derive(Debug)]
@@ -31,14 +35,14 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
             }
-            // Somebody leads, or only asks who leads, with a shared lock for an instant. The latter must not look like
-            // a leader, so it is outwaited.
+            // Somebody leads, or only asks who leads, with a shared lock for an instant, which may become a few milliseconds
+            // where it is not its thread's turn. The latter must not look like a leader, so it is outwaited.
             match file.try_lock_shared() {
                 Ok(()) => file.unlock().map_err(failed("unlock", &path))?,
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
             }
-            std::thread::yield_now();
+            std::thread::sleep(PAUSE);
         }
         Ok(None)
     }
@@ -52,7 +56,8 @@ impl Lock {
             Err(error) => return Err(failed("open the lock file", &path)(error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(false),
+            // Not left to closing: a child process that is just being made has the file, too.
+            Ok(()) => file.unlock().map(|()| false).map_err(failed("unlock", &path)),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
         }
