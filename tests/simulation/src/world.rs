@@ -79,6 +79,9 @@ impl World {
     fn new_client(&mut self, at: usize) -> Client {
         let faults = self.plan.faults;
         let knows_extra = !faults.has(Fault::UnknownEvent) || at == 0 || self.chance.bool();
+        if !knows_extra {
+            self.record.fault(Fault::UnknownEvent, format_args!("c{at} is an older one"));
+        }
         let (storage, can_lose) = match self.plan.layer {
             Layer::Memory | Layer::Network => (Storage::Memory(MemoryStorage::default()), true),
             // Whoever has a file of redb open keeps it, whatever became of its lease.
