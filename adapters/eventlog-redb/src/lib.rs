@@ -18,6 +18,5 @@ mod damage;
 mod error;
 mod redb;
 mod tables;
-mod unfinished;
 
 pub use self::redb::{RedbEventlog, RedbReader};

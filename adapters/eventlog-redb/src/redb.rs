@@ -18,6 +18,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use livestore_redb_file::clear_unfinished;
 use livestore_traits::{
     ArchiveInfo, Event, Eventlog, EventlogError, EventlogReader, Heads, LogCommit, Position, ReadLimit,
     SeqNum, SessionId, SessionRecord, Term,
@@ -28,7 +29,6 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 use crate::damage;
 use crate::error::{at_path, failed};
 use crate::tables;
-use crate::unfinished;
 
 /// Bytes of the file that redb may keep in memory; its own default of 1 GiB is meant for servers.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -80,7 +80,7 @@ impl RedbEventlog {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = damage::catch(|| {
-            unfinished::clear(&backend).map_err(failed)?;
+            clear_unfinished(&backend).map_err(failed)?;
             let database = builder.create_with_backend(backend).map_err(failed)?;
             let tx = database.begin_write().map_err(failed)?;
             if tables::prepare(&tx)? {

@@ -62,7 +62,7 @@ fn files_that_are_something_else_are_refused_and_left_alone() {
     for (what, content) in [
         ("one byte", &b"x"[..]),
         ("text", b"todo: buy milk\n"),
-        // Fewer of them may be a new file that was not finished, see `unfinished.rs`.
+        // Fewer of them may be a new file that was not finished, see `livestore-redb-file`.
         ("zeros", &[0; 100_000]),
         ("noise", &(0..=255).cycle().take(100_000).collect::<Vec<u8>>()),
     ] {

@@ -29,7 +29,6 @@ mod error;
 mod journal;
 mod redb;
 mod storage;
-mod unfinished;
 
 pub use livestore_backend_log::{Clock, LogConfig, OpenError, RestoreError, Restored, Stats};
 pub use redb::{RedbBackends, RedbConfig, restore};

@@ -9,6 +9,7 @@ use livestore_backend_log::{
     Batch, Changes, CommitError, FileStorage, Head, LogInfo, LogNo, LogStorage, NewLog, OpenError,
     PageBuilder, Recall, Tag,
 };
+use livestore_redb_file::clear_unfinished;
 use livestore_traits::{BackendId, BoxError, ClientId, ClientSecret, Durability, GlobalSeq, StoreId};
 use redb::backends::FileBackend;
 use redb::{
@@ -18,7 +19,7 @@ use redb::{
 
 use crate::journal::Journal;
 use crate::redb::RedbConfig;
-use crate::{codec, error, unfinished};
+use crate::{codec, error};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const STORES: TableDefinition<'_, &str, (u32, &str)> = TableDefinition::new("stores");
@@ -54,7 +55,7 @@ impl RedbStorage {
         let mut builder = Builder::new();
         builder.set_cache_size(config.cache_bytes);
         Self::open_with(path, config, || {
-            unfinished::clear(&device).map_err(StorageError::Io)?;
+            clear_unfinished(&device).map_err(StorageError::Io)?;
             builder.create_with_backend(device)
         })
     }

@@ -1,4 +1,4 @@
-//! A file that somebody began to make.
+//! A redb file that somebody began to make, of a client's log or of a server's.
 //!
 //! redb makes a file in two steps, each synced: its length and a header without the magic number, then the magic number.
 //! A crash in between leaves a file that redb takes for something else for ever, although nothing was ever stored in it.
@@ -17,8 +17,11 @@ const HEADER_BYTES: usize = 320;
 const MAGIC: std::ops::Range<usize> = 0..9;
 const PAGE_SIZE: std::ops::Range<usize> = 12..16;
 
-/// Makes the storage empty if it is a new redb file that was not finished.
-pub(crate) fn clear(storage: &impl StorageBackend) -> io::Result<()> {
+/// Makes the storage empty if it is a new redb file that was not finished. Call it before redb opens the storage.
+///
+/// # Errors
+/// Those of the storage. If somebody else has it locked, nothing is done, and redb will say that it is in use.
+pub fn clear_unfinished(storage: &impl StorageBackend) -> io::Result<()> {
     if !is_unfinished(storage)? {
         return Ok(());
     }
@@ -120,7 +123,7 @@ mod tests {
             storage.left.store(u64::MAX, Ordering::SeqCst);
             let is_made = made.is_ok();
             drop(made);
-            clear(&storage).unwrap();
+            clear_unfinished(&storage).unwrap();
             cleared += u32::from(steps > 0 && storage.len().unwrap() == 0);
             Database::builder().create_with_backend(storage).unwrap();
             if is_made {
@@ -136,7 +139,7 @@ mod tests {
         page[4096] = 1;
         for content in [page, b"\0\0\0\0\0\0\0\0\0data".to_vec(), vec![0; NEW_FILE_BYTES as usize + 1]] {
             let storage = Dying { content: Arc::new(Mutex::new(content.clone())), left: Arc::default() };
-            clear(&storage).unwrap();
+            clear_unfinished(&storage).unwrap();
             assert_eq!(*storage.content.lock().unwrap(), content);
         }
     }
