@@ -56,19 +56,19 @@ impl Carries {
 /// # use std::sync::Arc;
 /// # use async_trait::async_trait;
 /// # use livestore_traits::SyncBackend;
+/// use livestore_backend_memory::MemoryBackend;
 /// use livestore_conformance::backend::BackendFixture;
 ///
 /// /// A log in memory: a store is a handle of it.
 /// struct InMemory;
-/// # fn new_log() -> Arc<dyn SyncBackend> { unimplemented!() }
 ///
 /// #[async_trait]
 /// impl BackendFixture for InMemory {
-///     type Store = Arc<dyn SyncBackend>;
-///     async fn create(&self) -> Self::Store { new_log() }
-///     async fn connect(&self, store: &Self::Store) -> Arc<dyn SyncBackend> { store.clone() }
+///     type Store = MemoryBackend;
+///     async fn create(&self) -> Self::Store { MemoryBackend::new() }
+///     async fn connect(&self, store: &Self::Store) -> Arc<dyn SyncBackend> { Arc::new(store.clone()) }
 ///     async fn reopen(&self, _: Self::Store) -> Option<Self::Store> { None }
-///     async fn replace(&self, _: Self::Store) -> Option<Self::Store> { Some(new_log()) }
+///     async fn replace(&self, _: Self::Store) -> Option<Self::Store> { Some(MemoryBackend::new()) }
 ///     fn runs_on_virtual_time(&self) -> bool { true }
 /// }
 /// ```
