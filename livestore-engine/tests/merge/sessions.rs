@@ -1,17 +1,19 @@
 //! Two sessions of one leader over everything that can happen between them, against a session that remembers all of its
 //! leader's log and takes it in event by event: payloads cut anywhere, delivered twice, answers lost, refusals, rebases.
 
-use std::collections::VecDeque;
+mod reference;
+mod session;
 
-use livestore_engine::sync::{Amendment, Change, Outcome, Payload, Refusal, SyncState, merge};
-use livestore_traits::{CommitRef, Event, GlobalSeq, SeqNum, SessionId};
+use livestore_engine::sync::{Amendment, Outcome, Payload, SyncState, merge};
+use livestore_traits::{CommitRef, Event, GlobalSeq, SeqNum};
 use proptest::prelude::*;
 
 use crate::accounts::{Accounts, Unit};
-use crate::fold::append;
-use crate::leader::{unit, unstamped, upstream};
+use crate::leader::{unit, upstream};
 use crate::log::{Log, Versions, at};
 use crate::notation::{args, event};
+
+use self::session::{Item, Session, advance};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -56,217 +58,6 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (1usize..4).prop_map(|units| Op::LeaderPush { units }),
         1 => (0usize..4).prop_map(|unit| Op::Drop { unit }),
     ]
-}
-
-/// One item of the leader's stream.
-#[derive(Clone, Debug)]
-struct Item {
-    payload: Option<Payload>,
-    gone: Vec<u64>,
-}
-
-/// A session as the rules describe it, with no thought of cost: all of the leader's log that it has, and its pending.
-#[derive(Clone, Debug, Default)]
-struct Reference {
-    seen: Log,
-    settled: SeqNum,
-    /// Nothing older than this is recognised: where it started.
-    start: SeqNum,
-    pending: Vec<Event>,
-}
-
-impl Reference {
-    /// Takes in `payload`; false if it does not fit.
-    fn take(&mut self, payload: &Payload) -> bool {
-        let (events, settled) = match payload {
-            Payload::UpstreamAdvance { after, events, settled, .. } => {
-                let oldest =
-                    if self.settled.position() < self.start.position() { self.start } else { self.settled };
-                let Some(mut at) = self.seen.place(*after).filter(|_| after.position() >= oldest.position())
-                else {
-                    return false;
-                };
-                let mut events = &events[..];
-                while let Some((first, rest)) = events.split_first()
-                    && let Some(known) = self.seen.events.get(at)
-                {
-                    if known.num != first.num {
-                        return false;
-                    }
-                    (at, events) = (at + 1, rest);
-                }
-                (events, settled.unwrap())
-            }
-            Payload::UpstreamRebase { after, rollback_to, events, settled } => {
-                if *after != self.seen.head() {
-                    return false;
-                }
-                let keep =
-                    self.seen.place(*rollback_to).expect("a rebase to a version the session never had");
-                self.seen.events.truncate(keep);
-                if rollback_to.position() < self.start.position() {
-                    self.start = *rollback_to;
-                }
-                (&events[..], *settled)
-            }
-            Payload::Accepted { after, last, settled } => {
-                if *after != self.seen.head() {
-                    return false;
-                }
-                self.seen.generation = last.generation;
-                while self.seen.head().position() < last.position() {
-                    let accepted = self.pending.remove(0);
-                    append(&mut self.seen, vec![accepted]);
-                }
-                assert_eq!(self.seen.head(), *last);
-                (&[][..], *settled)
-            }
-            other => unreachable!("not of the leader's stream: {other:?}"),
-        };
-        for event in events {
-            if self.pending.first().is_some_and(|own| own.identity() == event.identity()) {
-                self.pending.remove(0);
-            }
-            self.seen.events.push(event.clone());
-        }
-        if settled.position() > self.settled.position() {
-            self.settled = settled;
-        }
-        true
-    }
-
-    /// The whole log of the session.
-    fn all(&self) -> Log {
-        let mut all = self.seen.clone();
-        append(&mut all, self.pending.clone());
-        all
-    }
-}
-
-struct Session {
-    name: char,
-    state: SyncState,
-    reference: Reference,
-    /// The log that the changes lead to, and how far nothing of it can roll back.
-    mirror: Vec<Event>,
-    settled: SeqNum,
-    /// The way to the leader: a push, and whether it is still waited for.
-    outbox: Option<(SeqNum, Vec<Event>)>,
-    is_waiting: bool,
-    /// The way back, and the version that the session is at when it has taken all of it.
-    items: VecDeque<Item>,
-    cursor: SeqNum,
-    told: Option<(SeqNum, usize)>,
-}
-
-impl Session {
-    fn new(name: char) -> Self {
-        Self {
-            name,
-            state: SyncState::session(SeqNum::ROOT),
-            reference: Reference::default(),
-            mirror: Vec::new(),
-            settled: SeqNum::ROOT,
-            outbox: None,
-            is_waiting: false,
-            items: VecDeque::new(),
-            cursor: SeqNum::ROOT,
-            told: None,
-        }
-    }
-
-    fn id(&self) -> SessionId {
-        SessionId::new(self.name.to_string()).unwrap()
-    }
-
-    /// Asks for the stream from its own version; what is under way is void.
-    fn refresh(&mut self) {
-        self.items.clear();
-        self.is_waiting = false;
-        self.cursor = self.state.upstream_head;
-        self.told = None;
-    }
-
-    fn deliver(&mut self, item: Item) {
-        let commits = item.gone;
-        let drop = Amendment::Drop { session_id: self.id(), commits: commits.clone() };
-        let outcome = merge(&mut self.state, Payload::Amend(drop)).unwrap();
-        self.reference.pending.retain(|event| !commits.contains(&event.commit.unwrap().n));
-        self.follow(&outcome);
-        let Some(payload) = item.payload else {
-            self.refresh();
-            return;
-        };
-        let one_by_one = self.one_by_one(&payload);
-        self.is_waiting &= !matches!(payload, Payload::Accepted { .. });
-        let fits = self.reference.take(&payload);
-        let outcome = merge(&mut self.state, payload).unwrap();
-        assert_eq!(fits, !matches!(outcome, Outcome::Reject(_)), "{outcome:?}, unlike the reference");
-        self.follow(&outcome);
-        if fits {
-            assert!(one_by_one.is_none_or(|state| state == unstamped(&self.state)), "one by one differs");
-        } else {
-            assert_eq!(outcome, Outcome::Reject(Refusal::Stale { at: self.state.upstream_head }));
-            self.refresh();
-        }
-    }
-
-    /// What an advance leads to if each of its events is merged by itself.
-    fn one_by_one(&self, payload: &Payload) -> Option<SyncState> {
-        let Payload::UpstreamAdvance { after, events, settled: Some(settled), .. } = payload else {
-            return None;
-        };
-        let mut state = self.state.clone();
-        let mut after = *after;
-        for event in events {
-            let settled = if event.num.position() < settled.position() { event.num } else { *settled };
-            merge(&mut state, advance(after, vec![event.clone()], settled)).ok()?;
-            after = event.num;
-        }
-        merge(&mut state, advance(after, Vec::new(), *settled)).ok()?;
-        Some(unstamped(&state))
-    }
-
-    /// Does what a merge told and compares all there is with the reference.
-    fn follow(&mut self, outcome: &Outcome) {
-        if let Outcome::Advance(change) | Outcome::Rebase(change) = outcome {
-            self.apply(change);
-        }
-        let all = self.reference.all();
-        let places = |events: &[Event]| -> Vec<_> {
-            let place =
-                |event: &Event| (event.num.position(), event.identity().map(|id| id.1), event.args.clone());
-            events.iter().map(place).collect()
-        };
-        assert_eq!(places(&self.mirror), places(&all.events), "the changes lead to another log");
-        let (seen, pending) = all.events.split_at(self.reference.seen.events.len());
-        let state = &self.state;
-        assert_eq!(state.upstream_head, self.reference.seen.head(), "the upstream head");
-        assert_eq!(state.settled_head, self.reference.settled, "the settled head");
-        assert_eq!(state.local_head.position(), all.head().position(), "the local head");
-        assert_eq!(places(pending), places(&state.pending.iter().cloned().collect::<Vec<_>>()), "pending");
-        let known = seen.iter().map(|event| event.num).chain([SeqNum::ROOT]);
-        let known: Vec<SeqNum> = known.filter(|num| state.known.contains(num)).collect();
-        assert_eq!(known.len(), state.known.len(), "a version is taken for known that was never seen");
-        self.settled = state.settled_head;
-    }
-
-    fn apply(&mut self, change: &Change) {
-        if let Some(to) = change.rollback_to {
-            assert!(to.position() >= self.settled.position(), "settled events are rolled back");
-            let is_there = |event: &Event| event.num.position() == to.position();
-            assert!(
-                to == SeqNum::ROOT || self.mirror.iter().any(is_there),
-                "no version {to} to roll back to"
-            );
-            self.mirror.retain(|event| event.num.position() <= to.position());
-        }
-        self.mirror.extend(change.append.iter().cloned());
-    }
-}
-
-fn advance(after: SeqNum, events: Vec<Event>, settled: SeqNum) -> Payload {
-    Payload::UpstreamAdvance { after, events, settled: Some(settled), pushed_through: GlobalSeq::ROOT }
 }
 
 struct World {
