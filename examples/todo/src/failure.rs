@@ -57,9 +57,6 @@ impl Failure {
             StartError::Recovery(RecoveryError::Eventlog(EventlogError::Corrupt(_))) => {
                 "; it holds this client's items, so put a copy of it back, or move the data directory away and sync again"
             }
-            StartError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. })) => {
-                "; the file leader in the data directory was lost, or is an older copy: write the log's term into it"
-            }
             StartError::Recovery(RecoveryError::Materialize(_)) | StartError::State(_) => {
                 return Self::state(error, &data_dir.state());
             }
