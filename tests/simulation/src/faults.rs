@@ -49,8 +49,8 @@ pub enum Fault {
     WriteFailure,
     /// A sync fails.
     SyncFailure,
-    /// A crash drops or tears what was written and not synced.
-    TornWrite,
+    /// The power goes with a process: of what was not synced parts are dropped or torn, and its peers hear nothing.
+    PowerLoss,
     /// A state file is damaged, old or gone.
     StateDamage,
     /// A connection is reset.
@@ -82,7 +82,7 @@ impl Fault {
         Self::DiskFull,
         Self::WriteFailure,
         Self::SyncFailure,
-        Self::TornWrite,
+        Self::PowerLoss,
         Self::StateDamage,
         Self::ConnectionReset,
     ];
@@ -113,7 +113,7 @@ impl fmt::Display for Fault {
             Self::DiskFull => "disk full",
             Self::WriteFailure => "failed write",
             Self::SyncFailure => "failed sync",
-            Self::TornWrite => "torn or dropped write",
+            Self::PowerLoss => "power loss",
             Self::StateDamage => "damaged state",
             Self::ConnectionReset => "connection reset",
         })

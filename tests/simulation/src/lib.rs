@@ -33,7 +33,6 @@ mod server;
 mod settle;
 pub mod shrink;
 mod storage;
-
 mod verdict;
 mod wakes;
 mod ways;

@@ -75,7 +75,7 @@ fn main() -> ExitCode {
             return replay(layer, &args);
         }
         if let Some((plan, outcome)) = hunt(layer, &args) {
-            return report(plan, outcome, args.no_shrink);
+            return report(plan, outcome, args.no_shrink || args.twice);
         }
     }
     ExitCode::SUCCESS
@@ -103,8 +103,10 @@ fn hunt(layer: Layer, args: &Args) -> Option<(Plan, Outcome)> {
                     }
                     let plan = args.plan(layer, seed);
                     let mut outcome = run(&plan);
-                    if args.twice && run(&plan).trace != outcome.trace {
-                        outcome.violation.get_or_insert_with(|| "a second run had another trace".to_owned());
+                    if args.twice
+                        && let Some(difference) = first_difference(&outcome.trace, &run(&plan).trace)
+                    {
+                        outcome.violation.get_or_insert(difference);
                     }
                     if outcome.violation.is_some() {
                         failed.lock().expect("nobody panics").get_or_insert((plan, outcome));
@@ -121,6 +123,15 @@ fn hunt(layer: Layer, args: &Args) -> Option<(Plan, Outcome)> {
     });
     summary.into_inner().expect("nobody panics").print(layer, began.elapsed());
     failed.into_inner().expect("nobody panics")
+}
+
+/// What a second run did otherwise, if anything.
+fn first_difference(one: &str, other: &str) -> Option<String> {
+    if one == other {
+        return None;
+    }
+    let (one, other) = one.lines().zip(other.lines()).find(|(one, other)| one != other).unwrap_or_default();
+    Some(format!("a second run had another trace:\n    {one}\n    {other}"))
 }
 
 impl Summary {
@@ -143,9 +154,11 @@ impl Summary {
 
 fn report(plan: Plan, outcome: Outcome, as_it_is: bool) -> ExitCode {
     println!("\nfailed: {plan}\n  {}", outcome.violation.as_deref().unwrap_or_default());
+    let profile = if cfg!(debug_assertions) { "--profile hunt" } else { "--release" };
+    let broken = plan.broken.map(|broken| format!(" --broken {broken}")).unwrap_or_default();
+    let (layer, seed) = (plan.layer, plan.seed);
     println!(
-        "replay: cargo run --release -p livestore-sim -- --layer {} --first-seed {} --trace",
-        plan.layer, plan.seed
+        "replay: cargo run {profile} -p livestore-sim -- --layer {layer} --first-seed {seed} --trace{broken}"
     );
     let (plan, outcome) = if as_it_is { (plan, outcome) } else { shrink(&plan, outcome) };
     println!("\nthe smallest found: {plan}\n{}", outcome.trace);

@@ -19,7 +19,7 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, the fastest first.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Network];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Network, Self::Disk];
 
     /// The faults that a layer can have.
     #[must_use]
@@ -30,7 +30,7 @@ impl Layer {
                 Fault::DiskFull,
                 Fault::WriteFailure,
                 Fault::SyncFailure,
-                Fault::TornWrite,
+                Fault::PowerLoss,
                 Fault::StateDamage,
                 Fault::ConnectionReset,
             ],

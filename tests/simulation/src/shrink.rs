@@ -3,7 +3,7 @@
 use crate::plan::Plan;
 use crate::run::{Outcome, run};
 
-/// The smallest plan found that fails as `plan` does, and its outcome. Takes some dozens of runs.
+/// The smallest plan found that still fails, whatever with, and its outcome. Takes some dozens of runs.
 #[must_use]
 pub fn shrink(plan: &Plan, outcome: Outcome) -> (Plan, Outcome) {
     let mut best = (plan.clone(), outcome);

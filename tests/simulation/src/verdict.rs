@@ -7,6 +7,7 @@ use livestore_traits::{Event, EventlogError, EventlogReader, Position, ReadLimit
 
 use crate::app::{self, Kind, Notebook};
 use crate::client::Client;
+use crate::faults::FaultSet;
 use crate::ledger::{Account, Commit};
 use crate::log::{read_all, text_of};
 use crate::world::World;
@@ -57,6 +58,11 @@ impl World {
     /// A client's log has the backend's events in its order, and its state is what a fresh replay makes of them.
     fn judge_log(&self, client: &Client, events: &[Event], log: &[SyncedEvent]) {
         let name = &client.name;
+        let mut texts = BTreeSet::new();
+        for event in events {
+            let is_new = texts.insert(text_of(event));
+            self.record.check(is_new, || format!("{name}: the log has {} twice", event.args.as_str()));
+        }
         let synced: Vec<_> = events.iter().filter(|event| event.num.is_synced()).collect();
         let same = synced.len() == log.len()
             && synced.iter().zip(log).all(|(ours, theirs)| {
@@ -136,6 +142,9 @@ impl World {
                 rule(found, "the backend has not what it has confirmed");
             }
         }
+        let may_go =
+            self.plan.faults != FaultSet::NONE || matches!(commit.gone, None | Some(NotConfirmed::Closed));
+        rule(may_go, "a commit is gone without a fault");
         match &commit.gone {
             Some(NotConfirmed::Rejected(_)) => {
                 rule(commit.has(Kind::Banned), "a commit was refused that nobody refuses");

@@ -253,9 +253,9 @@ impl World {
 
     /// Whether the power goes with a process that ends.
     pub(crate) fn may_lose_power(&mut self) -> bool {
-        let power = self.plan.faults.has(Fault::TornWrite) && self.chance.bool();
+        let power = self.plan.faults.has(Fault::PowerLoss) && self.chance.bool();
         if power {
-            self.record.fault(Fault::TornWrite, "the power goes");
+            self.record.fault(Fault::PowerLoss, "the power goes");
         }
         power
     }
