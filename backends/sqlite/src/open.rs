@@ -86,9 +86,13 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = Connection::open(path).map_err(failed)?;
     configure(&connection).map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    // Before anything else is read: what a crash left in the WAL goes into the file.
-    checkpoint(&connection).map_err(failed)?;
-    check_length(&connection, path)?;
+    // Before anything else is read: what a crash left in the WAL goes into the file. Where there is no room for it, it
+    // can be read in the WAL.
+    match checkpoint(&connection) {
+        Ok(()) => check_length(&connection, path)?,
+        Err(error) if error::is_no_room(&error) => {}
+        Err(error) => return Err(failed(error)),
+    }
     let txn = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found = prepare(&txn).map_err(failed)?;
     txn.commit().map_err(failed)?;

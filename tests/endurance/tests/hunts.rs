@@ -32,9 +32,11 @@ async fn killed_at_random_nothing_is_lost() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_then_goes_on() {
     let binaries = BINARIES.clone();
-    let time = Duration::from_millis(500);
-    let hunt = DiskFull { binaries, store: "redb".to_owned(), full: Full::FileSize, time };
-    judge(&disk_full::run(&hunt).await.unwrap());
+    for store in ["redb", "sqlite"] {
+        let (binaries, time) = (binaries.clone(), Duration::from_millis(500));
+        let hunt = DiskFull { binaries, store: store.to_owned(), full: Full::FileSize, time };
+        judge(&disk_full::run(&hunt).await.unwrap());
+    }
 }
 
 #[tokio::test]
