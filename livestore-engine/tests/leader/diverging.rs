@@ -234,6 +234,22 @@ fn reseeding_reads_on_over_client_only_events() {
     assert_eq!(bench.acknowledge(4, 2), ["stop pulling", "log, settled e2"]);
 }
 
+/// Its beginning was passed over, and the next push did not follow what the backend had.
+#[test]
+fn reseeding_pushes_a_unit_that_is_longer_than_a_read() {
+    let mut bench = Bench::new(|config| config.diverged = Diverged::Reseed);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    bench.push("s1", 1, "e0", 1, &format!("a{}b", "C".repeat(1200)));
+    bench.acknowledge(1, 2);
+    bench.push("s1", 2, "e2", 2, "c");
+    bench.acknowledge(2, 3);
+    bench.backend = "restored";
+    bench.pull_ends(Some(PullError::Diverged("another one".to_owned())));
+    assert_eq!(bench.page(0, []), ["push 3 after e0: e1=a e2=b e3=c"]);
+    assert_eq!(bench.acknowledge(3, 3), ["stop pulling", "log, settled e3"]);
+}
+
 #[test]
 fn reseeding_halves_a_batch_that_is_too_large_for_no_known_reason() {
     let (mut bench, _) = diverged(Diverged::Reseed);

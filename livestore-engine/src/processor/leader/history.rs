@@ -52,6 +52,8 @@ enum Stage {
     Reseeding {
         /// The last event of the push that is under way.
         pushed: SeqNum,
+        /// The synced events of a unit that goes on after what was read.
+        begun: Vec<Event>,
     },
 }
 
@@ -128,7 +130,7 @@ impl LeaderProcessor {
             self.read_history(ReadPurpose::Compare);
         } else if history.ended && self.config.diverged == Diverged::Reseed {
             tracing::info!(from = %history.shared, "the new history is the beginning of ours; pushing the rest again");
-            history.stage = Stage::Reseeding { pushed: history.shared };
+            history.stage = Stage::Reseeding { pushed: history.shared, begun: Vec::new() };
             history.at = history.shared;
             self.read_history(ReadPurpose::Reseed);
         } else if history.ended {
@@ -251,10 +253,13 @@ impl LeaderProcessor {
     }
 
     /// Pushes confirmed events of ours to the new history, in batches.
-    fn reseed(&mut self, events: Vec<Event>) {
+    fn reseed(&mut self, read: Vec<Event>) {
         let upstream_head = self.state.upstream_head;
         let Some(history) = &mut self.history else { return };
-        let Some(last) = events.last().map(|event| event.num) else { return self.take_over() };
+        let Stage::Reseeding { begun, .. } = &mut history.stage else { return };
+        let Some(last) = read.last().map(|event| event.num) else { return self.take_over() };
+        let mut events = std::mem::take(begun);
+        events.extend(read);
         let is_confirmed = |event: &&Event| event.num.global <= upstream_head.global;
         let confirmed = || events.iter().take_while(is_confirmed);
         let batch = match cut_batch(confirmed(), &self.limits) {
@@ -266,12 +271,14 @@ impl LeaderProcessor {
             let end = batch.last().map(|event| event.seq);
             let is_end = |event: &&Event| event.num.is_synced() && Some(event.num.global) == end;
             let pushed = events.iter().find(is_end).map_or(history.shared, |event| event.num);
-            history.stage = Stage::Reseeding { pushed };
+            history.stage = Stage::Reseeding { pushed, begun: Vec::new() };
             let parent = history.shared.global;
             self.push_events(parent, batch, false);
         } else if last.global > upstream_head.global {
             self.take_over();
         } else {
+            events.retain(|event| event.num.is_synced());
+            *begun = events;
             history.at = last;
             self.read_history(ReadPurpose::Reseed);
         }
@@ -281,7 +288,7 @@ impl LeaderProcessor {
         // The pull has nothing more to say meanwhile; that is not silence.
         self.puller.heard(self.now);
         let Some(history) = &mut self.history else { return };
-        let Stage::Reseeding { pushed } = history.stage else { return };
+        let Stage::Reseeding { pushed, .. } = history.stage else { return };
         match answer {
             Ok(_) => {
                 history.shared = pushed;
