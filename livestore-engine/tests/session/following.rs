@@ -149,13 +149,29 @@ fn commits_that_a_snapshot_holds_settle_after_a_rollback_behind_them() {
     assert_eq!(bench.wait().1, ["restart"]);
     let held = held(3, "e2", &[(2, "e3"), (3, "e4")]);
     bench.session.restarted(bench.now, num("e5"), &held);
-    assert_eq!(bench.drive(), ["persisted 3", "confirmed 1 at e2", "attach at e5, last 3"]);
+    assert_eq!(bench.drive(), ["persisted 3", "attach at e5, last 3"]);
     bench.attach(3, &[]);
+    assert_eq!(bench.advance("e5", "", "e2"), ["confirmed 1 at e2"]);
     assert_eq!(
         bench.rebase("e5", "e3", "e4r1=y", "e4r1"),
         ["apply back to e3 + e4r1=y", "confirmed 2 at e3"]
     );
     assert_eq!(bench.advance("e4r1", "e5r1=c#3.0|", "e5r1"), ["apply + e5r1=c", "confirmed 3 at e5r1"]);
+}
+
+/// A snapshot tells how far the session is persisted, not what of that is gone: what was refused meanwhile was reported as
+/// confirmed.
+#[test]
+fn a_commit_that_was_gone_before_a_snapshot_is_not_confirmed_by_it() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.fails = true;
+    assert_eq!(bench.advance("e0", "e1=x", "e1"), ["apply fails"]);
+    assert_eq!(bench.wait().1, ["restart"]);
+    bench.session.restarted(bench.now, num("e1"), &held(1, "e1", &[]));
+    assert_eq!(bench.drive(), ["persisted 1", "attach at e1, last 1"]);
+    assert_eq!(bench.attach(1, &[1]), ["gone 1"]);
+    assert!(bench.advance("e1", "", "e1").is_empty());
 }
 
 /// A leader whose items could never be followed was asked for its state as fast as it could send it.

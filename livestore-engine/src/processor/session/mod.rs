@@ -199,10 +199,9 @@ impl SessionProcessor {
         if !change.append.is_empty() {
             self.apply(Change { rollback_to: None, ..change });
         }
+        // Which of these are gone is told on attaching; until then none settles.
         let update = self.receipts.persist(persisted);
         self.tell(update);
-        let settled = self.receipts.settle(held.settled);
-        self.tell(settled);
         self.needs_restart = false;
         self.link = LinkState::Detached { until: now };
     }
