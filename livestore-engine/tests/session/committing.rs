@@ -71,6 +71,10 @@ fn what_cannot_be_committed_leaves_no_trace() {
     let large = Args::parse(format!("\"{}\"", "x".repeat(895_000))).unwrap();
     let large = NewEvent { name: name("e"), args: large, kind: EventKind::ClientOnly };
     assert!(matches!(prepare(vec![large]), Err(CommitError::TooLarge { .. })));
+    let half = Args::parse(format!("\"{}\"", "x".repeat(447_500))).unwrap();
+    let half = NewEvent { name: name("e"), args: half, kind: EventKind::ClientOnly };
+    assert!(prepare(vec![half.clone()]).is_ok());
+    assert!(matches!(prepare(vec![half.clone(), half]), Err(CommitError::TooLarge { events: 0, .. })));
     assert_eq!(bench.session.status().unconfirmed_commits, 0);
 }
 

@@ -54,7 +54,7 @@ pub enum CommitError {
     TooLarge {
         /// Its synced events.
         events: usize,
-        /// Their bytes.
+        /// The bytes of all its events.
         bytes: usize,
         /// How many may be in one commit.
         max_events: usize,
@@ -117,9 +117,9 @@ impl SessionProcessor {
 
     fn check_size(&self, unit: &[Event]) -> Result<(), CommitError> {
         let limits = &self.config.limits;
-        let synced = unit.iter().filter(|event| event.num.is_synced());
-        let (count, bytes) =
-            synced.fold((0, 0), |(count, bytes), event| (count + 1, bytes + event.encoded_len()));
+        let count = unit.iter().filter(|event| event.num.is_synced()).count();
+        // Client-only events, too: a unit goes to the leader in one message.
+        let bytes = unit.iter().map(Event::encoded_len).sum();
         let largest = unit.iter().map(Event::encoded_len).max().ok_or(CommitError::Empty)?;
         if count > limits.max_batch_events
             || bytes > limits.max_batch_bytes
@@ -127,7 +127,7 @@ impl SessionProcessor {
         {
             return Err(CommitError::TooLarge {
                 events: count,
-                bytes: bytes.max(largest),
+                bytes,
                 max_events: limits.max_batch_events,
                 max_bytes: limits.max_batch_bytes.min(limits.max_event_bytes),
             });
