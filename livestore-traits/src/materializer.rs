@@ -88,6 +88,23 @@ pub trait MaterializerSource: Debug + Send + Sync + 'static {
     fn scratch(&self) -> Result<Box<dyn Materializer>, MaterializeError>;
 }
 
+macro_rules! forward_materializer_source {
+    ($pointer:ident) => {
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: MaterializerSource + ?Sized> MaterializerSource for $pointer<T> {
+            fn open(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
+                (**self).open()
+            }
+            fn scratch(&self) -> Result<Box<dyn Materializer>, MaterializeError> {
+                (**self).scratch()
+            }
+        }
+    };
+}
+
+forward_materializer_source!(Box);
+forward_materializer_source!(Arc);
+
 /// One transaction of a materializer.
 #[derive(Clone, Copy, Debug)]
 pub struct MaterializeBatch<'a> {

@@ -31,5 +31,23 @@ pub trait Rendezvous: Debug + Send + Sync + 'static {
     fn connect(&self) -> Arc<dyn LeaderLink>;
 }
 
+macro_rules! forward_rendezvous {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Rendezvous + ?Sized> Rendezvous for $pointer<T> {
+            async fn open(&self, link: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
+                (**self).open(link).await
+            }
+            fn connect(&self) -> Arc<dyn LeaderLink> {
+                (**self).connect()
+            }
+        }
+    };
+}
+
+forward_rendezvous!(Box);
+forward_rendezvous!(Arc);
+
 /// An open rendezvous. Dropping it closes it.
 pub trait OpenRendezvous: Debug + Send + Sync {}
