@@ -25,7 +25,7 @@ pub enum Diverged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeaderConfig {
-    /// Which program and process leads, for people.
+    /// Which program and process leads, for people. A store fills in its own if this is empty.
     pub label: Arc<str>,
     /// How large events and pushes may be; lowered to what the backend allows.
     pub limits: Limits,
@@ -89,7 +89,7 @@ impl Default for LeaderConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionConfig {
-    /// Which program and process the session is in, for people.
+    /// Which program and process the session is in, for people. A store fills in its own if this is empty.
     pub label: Arc<str>,
     /// How large events and units may be.
     pub limits: Limits,

@@ -1,8 +1,8 @@
 //! A process's part in leading: it leads when it is elected, and follows whoever leads otherwise.
 //!
 //! ```text
-//!             elected ┌─▶ Leading ── the leader failed ─▶ Over
-//!   Seeking ──────────┤      └────── it was replaced ───▶ Seeking
+//!             elected ┌─▶ Beginning ─▶ Leading ── the leader failed ─▶ Over
+//!   Seeking ──────────┤                   └────── it was replaced ───▶ Seeking
 //!       ▲             └─▶ Following ─┐ another process leads
 //!       └────────── that one is gone ┘
 //! ```
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::clock;
 use super::core::LeaderFailure;
 use super::leader_handle::{LeaderHandle, LoopHandle, Tenure};
-use super::leader_host::{StartingLeader, spawn_leader};
+use super::leader_host::{Started, StartingLeader, spawn_leader};
 use super::leader_loop::{LeaderSettings, StatusBoard};
 use super::link::LocalLink;
 use super::recovery::RecoveryError;
@@ -29,7 +29,7 @@ use super::recovery::RecoveryError;
 /// Between two looks for a leader, in milliseconds: irregular, so that many processes do not keep step.
 pub(super) const LOOK_AGAIN_MS: std::ops::Range<u64> = 5..25;
 
-/// … and at a leader that this program does not fit.
+/// … and after a leader that this program does not fit, or a rendezvous that cannot be opened.
 const MISFIT_PAUSE_MS: std::ops::Range<u64> = 500..1000;
 
 /// Who leads, as this process knows.
@@ -37,6 +37,8 @@ const MISFIT_PAUSE_MS: std::ops::Range<u64> = 500..1000;
 pub(crate) enum Role {
     /// Nobody yet.
     Seeking,
+    /// This process, once it has its log and its state.
+    Beginning,
     /// This process.
     Leading(LeaderHandle),
     /// Another process.
@@ -109,7 +111,11 @@ impl Campaign {
     ///
     /// # Cancel safety
     /// Cancel safe: what was started ends by itself.
-    pub(super) async fn seek(&mut self, limit: Duration) -> Result<Option<Part>, SeekError> {
+    pub(super) async fn seek(
+        &mut self,
+        limit: Duration,
+        roles: &watch::Sender<Role>,
+    ) -> Result<Option<Part>, SeekError> {
         loop {
             let Ok(found) = timeout(limit, self.find()).await else { return Ok(None) };
             let leadership = match found? {
@@ -117,11 +123,13 @@ impl Campaign {
                 Found::Led(reports) => return Ok(Some(Part::Following(reports))),
             };
             let is_elected = leadership.is_some();
+            roles.send_replace(Role::Beginning);
             match self.lead(leadership).await {
                 // It was lost before it was used, and somebody leads already.
                 Err(SeekError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. })))
                     if is_elected =>
                 {
+                    roles.send_replace(Role::Seeking);
                     clock::pause(LOOK_AGAIN_MS).await;
                 }
                 part => return part.map(Some),
@@ -171,10 +179,23 @@ impl Campaign {
             spawn_leader(self.settings.clone(), leadership, self.board.clone())?;
         // Where a shutdown finds it, should one come meanwhile.
         self.starting = Some((leader.clone(), tenure));
-        let started = started.await;
-        let starting = self.starting.take();
-        let board = started.map_err(|_| RecoveryError::Eventlog(EventlogError::Closed))??;
-        let (_, tenure) = starting.expect("only a shutdown takes it, and ends this");
+        let begun = self.begin(leader.clone(), started).await;
+        if begun.is_err() {
+            // Whoever looks next finds the log closed.
+            leader.shut_down().await;
+        }
+        let (_, tenure) = self.starting.take().expect("only a shutdown takes it, and ends this");
+        let (handle, door) = begun?;
+        Ok(Part::Leading { handle, door, tenure })
+    }
+
+    /// Waits until the leader leads, and lets sessions of other processes in.
+    async fn begin(
+        &mut self,
+        leader: LoopHandle,
+        started: Started,
+    ) -> Result<(LeaderHandle, Option<Box<dyn OpenRendezvous>>), SeekError> {
+        let board = started.await.map_err(|_| RecoveryError::Eventlog(EventlogError::Closed))??;
         let handle = LeaderHandle { leader, status: board.subscribe() };
         self.board = Some(board);
         let door = match &self.ways.rendezvous {
@@ -184,7 +205,7 @@ impl Campaign {
             }
             None => None,
         };
-        Ok(Part::Leading { handle, door, tenure })
+        Ok((handle, door))
     }
 
     fn post(&mut self, status: LeaderStatus) {
@@ -248,7 +269,7 @@ impl Campaign {
                 }
             }
             None => {
-                *playing = Some(self.seek_on().await.map_err(Some)?);
+                *playing = Some(self.seek_on(roles).await.map_err(Some)?);
                 return Ok(());
             }
         }
@@ -256,16 +277,21 @@ impl Campaign {
         Ok(())
     }
 
-    /// As [`Self::seek`], but a leader that does not fit is waited out: what is pending here must not be lost for it.
-    async fn seek_on(&mut self) -> Result<Part, Arc<LeaderFailure>> {
+    /// As [`Self::seek`], but a leader that does not fit is waited out, and so is a rendezvous that cannot be opened: what
+    /// is pending here must not be lost for it.
+    async fn seek_on(&mut self, roles: &watch::Sender<Role>) -> Result<Part, Arc<LeaderFailure>> {
         loop {
-            match self.seek(Duration::MAX).await {
+            match self.seek(Duration::MAX, roles).await {
                 Ok(Some(part)) => return Ok(part),
                 Ok(None) => {}
                 Err(SeekError::Election(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Recovery(error)) => return Err(Arc::new(error.into())),
                 Err(SeekError::Link(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "no leader that fits");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "can neither lead nor follow yet"
+                    );
+                    roles.send_replace(Role::Seeking);
                     clock::pause(MISFIT_PAUSE_MS).await;
                 }
             }
@@ -282,10 +308,10 @@ impl Role {
         }
     }
 
-    /// Whether there is a leader that answers.
+    /// Whether nobody is waited for who does not answer: what this process takes to begin, it takes.
     pub(crate) const fn is_reachable(&self) -> bool {
         match self {
-            Self::Leading(_) => true,
+            Self::Beginning | Self::Leading(_) => true,
             Self::Following { is_silent } => !*is_silent,
             Self::Seeking | Self::Over(_) => false,
         }

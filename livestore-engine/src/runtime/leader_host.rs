@@ -43,11 +43,14 @@ impl fmt::Debug for LeaderHost {
     }
 }
 
+/// Resolves when the leader leads, or could not begin to.
+pub(super) type Started = oneshot::Receiver<Result<StatusBoard, RecoveryError>>;
+
 /// A leader that opens its log and recovers.
 pub(super) struct StartingLeader {
     pub(super) leader: LoopHandle,
     pub(super) tenure: Tenure,
-    pub(super) started: oneshot::Receiver<Result<StatusBoard, RecoveryError>>,
+    pub(super) started: Started,
 }
 
 /// Starts the loop, which opens the log and recovers, and then leads.

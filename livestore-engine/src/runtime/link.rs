@@ -60,7 +60,10 @@ impl LeaderLink for LocalLink {
             let report = LeaderReport::Status(Box::new(status.borrow_and_update().clone()));
             Some((report, status))
         };
-        Ok(futures::stream::unfold(status, next).boxed())
+        // The status goes on with the next leader's.
+        let leader = self.leader.clone();
+        let gone = Box::pin(async move { leader.stopped().await });
+        Ok(futures::stream::unfold(status, next).take_until(gone).boxed())
     }
 }
 

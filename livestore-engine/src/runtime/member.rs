@@ -51,11 +51,12 @@ impl Member {
         let (states, election, rendezvous) =
             (settings.states.clone(), ways.election.clone(), ways.rendezvous.clone());
         let mut campaign = Campaign::new(settings, ways);
-        let found = campaign.seek(limit).await.map_err(BeginError::Seek)?;
+        let (role_sender, roles) = watch::channel(Role::Seeking);
+        let found = campaign.seek(limit, &role_sender).await.map_err(BeginError::Seek)?;
         let part = found.ok_or(BeginError::NoLeader)?;
         let board = campaign.board.as_ref().expect("a part that was found has told its status");
         let status = board.subscribe();
-        let (role_sender, roles) = watch::channel(Role::of(&part));
+        role_sender.send_replace(Role::of(&part));
         let (close, closes) = mpsc::channel(1);
         let campaign = tokio::spawn(campaign.run(part, role_sender, closes)).abort_handle();
         let turn = Mutex::new(roles.clone());
@@ -83,7 +84,7 @@ impl Member {
     pub(crate) fn failure(&self) -> Option<Arc<LeaderFailure>> {
         match &*self.roles.borrow() {
             Role::Over(failure) => failure.clone(),
-            Role::Seeking | Role::Leading(_) | Role::Following { .. } => None,
+            Role::Seeking | Role::Beginning | Role::Leading(_) | Role::Following { .. } => None,
         }
     }
 
@@ -113,7 +114,7 @@ impl Member {
                 handle.ask(LeaderMessage::Reader).await.map_err(|_| EventlogError::Closed)?
             }
             Role::Over(_) => Err(EventlogError::Closed),
-            Role::Seeking | Role::Following { .. } => {
+            Role::Seeking | Role::Beginning | Role::Following { .. } => {
                 Err(EventlogError::Refused("another process leads, and has the log open".to_owned()))
             }
         }
@@ -123,7 +124,8 @@ impl Member {
     async fn link(&self) -> Result<Arc<dyn LeaderLink>, LinkError> {
         let over = || LinkError::Refused("the store is closed".to_owned());
         let mut roles = self.turn.lock().await;
-        let role = roles.wait_for(|role| !matches!(role, Role::Seeking)).await.map_err(|_| over())?.clone();
+        let is_known = |role: &Role| !matches!(role, Role::Seeking | Role::Beginning);
+        let role = roles.wait_for(is_known).await.map_err(|_| over())?.clone();
         match (role, &self.rendezvous) {
             (Role::Leading(handle), _) => Ok(Arc::new(LocalLink::new(handle))),
             (Role::Following { .. }, Some(rendezvous)) => Ok(rendezvous.connect()),
@@ -148,13 +150,10 @@ impl RelayLink {
     }
 }
 
-/// A leader that takes nothing more is not the last one: the store says when it is over.
+/// A leader that refuses is not the last one: only the store says when it is over.
 fn passing(error: LinkError) -> LinkError {
     match error {
-        LinkError::Refused(why) => {
-            tracing::debug!(why, "the leader is going away");
-            LinkError::Gone
-        }
+        LinkError::Refused(why) => LinkError::Link(why.into()),
         error => error,
     }
 }

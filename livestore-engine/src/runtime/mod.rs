@@ -25,7 +25,7 @@ pub use self::leader_host::{LeaderHost, SpawnLeader};
 pub use self::leader_loop::UnknownPolicy;
 
 pub(crate) use self::campaign::{Campaigning, Role, SeekError};
-pub(crate) use self::leader_loop::{LeaderSettings, NewIdentity, OnReplay, OpenLog};
+pub(crate) use self::leader_loop::{LeaderSettings, NewIdentity, OnReplay, OpenLog, unpoisoned};
 pub(crate) use self::member::{BeginError, Member, RelayLink};
 pub(crate) use self::session_cell::{ReceiptState, SessionCell};
 pub(crate) use self::session_task::spawn_session;

@@ -183,8 +183,8 @@ impl StoreBuilder {
         self
     }
 
-    /// Where sessions of other processes find the leader. With it, and an election, any number of processes share one
-    /// client: one leads, the others follow it, and one of them takes over when it is gone.
+    /// Where sessions of other processes find the leader. With it any number of processes share one client: one leads,
+    /// the others follow it, and one of them takes over when it is gone. Needs an election.
     pub fn rendezvous(mut self, rendezvous: impl Rendezvous) -> Self {
         self.ways.rendezvous = Some(Arc::new(rendezvous));
         self
@@ -249,9 +249,14 @@ impl StoreBuilder {
     /// # Cancel safety
     /// Cancel safe: what was started ends by itself.
     pub async fn start(self) -> Result<Store, StartError> {
-        let label = clock::label();
+        if self.ways.rendezvous.is_some() && self.ways.election.is_none() {
+            // Each would fence the other, again and again.
+            return Err(StartError::Missing("election, which a rendezvous needs"));
+        }
+        let label = |given: Arc<str>| if given.is_empty() { clock::label() } else { given };
+        let leader = self.config.leader;
         let settings = LeaderSettings {
-            config: LeaderConfig { label: label.clone(), seed: clock::new_seed(), ..self.config.leader },
+            config: LeaderConfig { label: label(leader.label), seed: clock::new_seed(), ..leader },
             open_log: self.open_log.ok_or(StartError::Missing("eventlog"))?,
             states: self.states.ok_or(StartError::Missing("materializer"))?,
             backend: self.backend,
@@ -268,7 +273,8 @@ impl StoreBuilder {
             BeginError::Seek(SeekError::Link(error)) => StartError::Leader(error),
             BeginError::NoLeader => StartError::NoLeader { led_by: led_by(election.as_deref()) },
         })?;
-        let session = SessionConfig { label, ..self.config.session };
+        let session = self.config.session;
+        let session = SessionConfig { label: label(session.label), ..session };
         let mut presence = PresenceWatch::of(&member);
         // Why it is over is told by who opens the session.
         let unreachable = async {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use livestore_traits::{BoxStream, EventlogError, EventlogReader, LeaderLink, LinkError, SeqNum, StoreId};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::builder::{StartError, StoreBuilder};
 use super::history::{HistoryFilter, HistoryItem, history};
@@ -68,6 +70,16 @@ struct Inner {
     session: Session,
     /// Other sessions, so that a shutdown reaches them.
     others: Mutex<Vec<WeakSession>>,
+    /// Told to sync now.
+    sync_wanted: Arc<Notify>,
+    /// Tells it to the leader.
+    syncing: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.syncing.abort();
+    }
 }
 
 /// Why a shutdown was not clean.
@@ -108,7 +120,11 @@ impl Store {
         let member = Arc::new(member);
         let session = open_session(&member, &session_config, options).await?;
         let others = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { store_id, member, session_config, session, others }) })
+        let sync_wanted = Arc::new(Notify::new());
+        let relay = RelayLink::new(member.clone());
+        let syncing = tokio::spawn(sync_when_told(relay, sync_wanted.clone())).abort_handle();
+        let inner = Inner { store_id, member, session_config, session, others, sync_wanted, syncing };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The store's id.
@@ -210,9 +226,7 @@ impl Store {
 
     /// Syncs now instead of waiting for the next poll or try.
     pub fn sync_now(&self) {
-        let relay = self.relay();
-        // A leader that is gone syncs nothing.
-        tokio::spawn(async move { relay.sync_now().await });
+        self.inner.sync_wanted.notify_one();
     }
 
     /// Waits until everything committed before is confirmed and everything the backend had is here, in the state of
@@ -226,6 +240,7 @@ impl Store {
     /// Cancel safe.
     pub async fn synced(&self) -> Result<LeaderStatus, LinkError> {
         let asked = self.relay().sync_now().await.map_err(|error| match error {
+            // The store is closed.
             LinkError::Refused(_) => LinkError::Gone,
             error => error,
         })?;
@@ -354,6 +369,15 @@ fn has_arrived(at: SeqNum, leader: &LeaderStatus) -> bool {
     at == head
         || at.generation > leader.generation
         || (at.generation == leader.generation && at.position() >= head.position())
+}
+
+/// Makes the leader sync whenever that is wanted: one wish at a time, whatever the leader does.
+async fn sync_when_told(relay: RelayLink, wanted: Arc<Notify>) {
+    loop {
+        wanted.notified().await;
+        // A leader that is gone syncs nothing.
+        let _ = relay.sync_now().await;
+    }
 }
 
 async fn open_session(

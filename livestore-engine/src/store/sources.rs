@@ -1,9 +1,11 @@
 //! Where states come from when an application names a state rather than a source of them.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use livestore_traits::{MaterializeError, Materializer, MaterializerSource};
+
+use crate::runtime::unpoisoned;
 
 /// One state, for one leader.
 #[derive(Debug)]
@@ -80,8 +82,4 @@ where
 
 fn no_state(why: &str) -> MaterializeError {
     MaterializeError::Storage(why.into())
-}
-
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

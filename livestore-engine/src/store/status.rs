@@ -41,7 +41,7 @@ pub enum Presence {
         /// Who holds leadership already, as the election knows.
         led_by: Option<String>,
     },
-    /// There will be none any more: the store is closed.
+    /// There will be none any more: the store was closed, or has failed.
     Over,
 }
 
@@ -107,12 +107,12 @@ impl PresenceWatch {
             Role::Leading(_) => Presence::Here,
             Role::Following { is_silent: false } => Presence::Elsewhere,
             Role::Following { is_silent: true } => Presence::Silent { led_by: led_by() },
-            Role::Seeking => Presence::Absent { led_by: led_by() },
+            Role::Seeking | Role::Beginning => Presence::Absent { led_by: led_by() },
             Role::Over(_) => Presence::Over,
         }
     }
 
-    /// Waits for a change; `None` when the store was closed.
+    /// Waits for a change; `None` after [`Presence::Over`].
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -1,17 +1,20 @@
 //! What happens to a store while it takes over, or while the leader that it follows changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
+use async_trait::async_trait;
 use futures::future::join;
+use futures::{FutureExt, StreamExt};
 use livestore_backend_memory::MemoryBackend;
 use livestore_engine::processor::LeaderStatus;
 use livestore_engine::runtime::{LeaderFailure, RecoveryError};
 use livestore_engine::{NotConfirmed, Presence, ShutdownError, StartError, Store};
 use livestore_eventlog_memory::MemoryEventlog;
 use livestore_integration::{draft, line, read, schema};
-use livestore_traits::{EventlogError, LeaderElection, Rendezvous};
+use livestore_leader_memory::MemoryRendezvous;
+use livestore_traits::{EventlogError, LeaderElection, LeaderLink, LinkError, OpenRendezvous, Rendezvous};
 use livestore_transport_memory::Network;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -83,6 +86,106 @@ async fn commits_and_sessions_wait_for_a_take_over() {
     let session = opening.await.unwrap();
     session.wait_for(|session| session.settled_head.global.0 == 1).await.unwrap();
     assert_eq!(read(&session), read(&store));
+}
+
+/// What this process takes to begin is not somebody else's silence.
+#[tokio::test]
+async fn a_take_over_that_takes_long_is_no_silence() {
+    let (client, backend) = (Client::default(), MemoryBackend::new());
+    let store = taking_over(&client, &backend).await;
+    let (mut presence, moment) = (store.watch_presence(), Duration::from_millis(1));
+    timeout(50 * moment, presence.unreachable(moment)).await.expect_err("nobody else is waited for");
+    client.rig.release();
+    store.commit([line("a")]).unwrap().confirmed().await.unwrap();
+}
+
+/// A place that cannot be opened yet, or not at all.
+#[derive(Debug)]
+struct Door {
+    place: MemoryRendezvous,
+    is_broken: bool,
+    is_tried: AtomicBool,
+}
+
+impl Door {
+    fn new(client: &Client, is_broken: bool) -> Arc<Self> {
+        Arc::new(Self { place: client.rendezvous.clone(), is_broken, is_tried: AtomicBool::new(false) })
+    }
+}
+
+#[async_trait]
+impl Rendezvous for Door {
+    async fn open(&self, _: Arc<dyn LeaderLink>) -> Result<Box<dyn OpenRendezvous>, LinkError> {
+        self.is_tried.store(true, Ordering::SeqCst);
+        match self.is_broken {
+            true => Err(LinkError::Link("there is no such place".into())),
+            false => std::future::pending().await,
+        }
+    }
+    fn connect(&self) -> Arc<dyn LeaderLink> {
+        self.place.connect()
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_while_the_rendezvous_opens_leaves_nothing_open() {
+    let (client, backend) = (Client::default(), MemoryBackend::new());
+    let leads = client.join(backend.clone(), None).await.unwrap();
+    let door = Door::new(&client, false);
+    let store = client.builder().upstream(backend).rendezvous(door.clone()).start().await.unwrap();
+    drop(leads);
+    until(|| door.is_tried.load(Ordering::SeqCst)).await;
+    store.shutdown(LIMIT).await.unwrap();
+    assert_eq!(client.rig.open_handles(), 0, "the log is closed");
+    assert!(client.election.try_acquire().await.unwrap().is_some(), "leadership was given up");
+}
+
+#[tokio::test]
+async fn a_rendezvous_that_cannot_be_opened_leaves_nothing_open() {
+    let client = Client::default();
+    let error = client.builder().rendezvous(Door::new(&client, true)).start().await.unwrap_err();
+    assert!(matches!(error, StartError::Leader(LinkError::Link(_))), "{error:?}");
+    assert_eq!(client.rig.open_handles(), 0, "the log is closed");
+    client.builder().start().await.unwrap();
+}
+
+/// Two such stores would take turns at fencing each other.
+#[tokio::test]
+async fn a_rendezvous_needs_an_election() {
+    let store = Store::builder("notebook".parse().unwrap())
+        .eventlog(MemoryEventlog::new())
+        .states(schema())
+        .rendezvous(Client::default().rendezvous);
+    let error = store.start().await.unwrap_err();
+    assert!(matches!(error, StartError::Missing(what) if what.contains("election")), "{error}");
+}
+
+/// They went on with the status of whoever led next.
+#[tokio::test]
+async fn reports_of_a_leader_end_with_it() {
+    let (client, backend) = (Client::with_lease(), MemoryBackend::new());
+    let (leads, follows) = pair(&client, &backend).await;
+    let mut reports = leads.link().reports().await.unwrap();
+    client.election.stall();
+    follows.commit([line("a")]).unwrap().persisted().await.unwrap();
+    let ends = async { while reports.next().await.is_some() {} };
+    timeout(LIMIT, ends).await.expect("they end");
+}
+
+/// An application's buttons are not pressed in its runtime.
+#[tokio::test]
+async fn syncing_now_can_be_asked_for_anywhere() {
+    let (client, backend) = (Client::default(), MemoryBackend::new());
+    let store = client.join(backend.clone(), None).await.unwrap();
+    let revision = store.watch_status().current().revision;
+    std::thread::spawn({
+        let store = store.clone();
+        move || store.sync_now()
+    })
+    .join()
+    .unwrap();
+    let asked = async { store.watch_status().wait_for(|leader| leader.revision > revision).await };
+    timeout(LIMIT, asked).await.expect("the leader is asked").unwrap();
 }
 
 /// A leadership that expired while its log was being opened is of no use; the store follows whoever leads.
