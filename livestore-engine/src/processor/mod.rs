@@ -19,7 +19,7 @@ mod tail;
 pub use config::{Diverged, LeaderConfig, SessionConfig};
 pub use effect::{Effect, ReadPurpose, StopReason};
 pub use input::{AttemptId, Input, LinkId, PullId};
-pub use leader::{LeaderProcessor, Recovered};
+pub use leader::{LeaderProcessor, Recovered, Returning};
 pub use livestore_traits::{LeaderStatus, SyncActivity};
 pub use session::{
     CommitError, CommitOutcome, ReceiptUpdate, SessionEffect, SessionProcessor, SessionStatus,

@@ -10,7 +10,7 @@ use livestore_traits::{
     Materializer, OnFailure, ReadLimit, SeqNum, Term, UnknownEvent,
 };
 
-use crate::processor::Recovered;
+use crate::processor::{Recovered, Returning};
 
 /// Events per transaction while the state is replayed.
 const REPLAY_EVENTS: usize = 1000;
@@ -70,16 +70,17 @@ pub(super) fn recover(
     Ok(Recovery { recovered: Recovered { heads, identity, pending, archived }, unknown })
 }
 
-/// The own synced events of all archives after a position, the newest archive last.
-fn read_archived(log: &dyn Eventlog, after: SeqNum) -> Result<Vec<Event>, EventlogError> {
-    let mut archived = Vec::new();
+/// The own synced events of all archives after a position, as far as they are remembered.
+fn read_archived(log: &dyn Eventlog, after: SeqNum) -> Result<Returning, EventlogError> {
+    let mut archived = Returning::default();
     for archive in log.archives()? {
         let mut at = after.position();
         loop {
             let page = log.read_archive(archive.id, at, ReadLimit::events(REPLAY_EVENTS))?;
             let Some(last) = page.last() else { break };
             at = last.num.position();
-            archived.extend(page.into_iter().filter(|event| event.is_own && event.num.is_synced()));
+            let own = page.into_iter().filter(|event| event.is_own && event.num.is_synced());
+            own.for_each(|event| archived.note(event));
         }
     }
     Ok(archived)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use livestore_engine::processor::{
     AttemptId, Diverged, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, ReadPurpose, Recovered,
+    Returning,
 };
 use livestore_traits::{
     Applied, LeaderItem, LogCommit, Position, PullError, Push, SeqNum, SessionPayload, Term,
@@ -33,7 +34,7 @@ impl World {
         recover(client);
         let heads = client.log.heads.clone();
         let pending = client.log.after(heads.settled.position(), usize::MAX);
-        let recovered = Recovered { heads, identity, pending, archived: Vec::new() };
+        let recovered = Recovered { heads, identity, pending, archived: Returning::default() };
         client.leader = Some(LeaderProcessor::new(leader_config(), term, client.now, recovered, true));
         self.drive_leader(index, Crash::Never);
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livestore_engine::processor::{
-    AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered,
+    AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered, Returning,
 };
 use livestore_traits::{
     Applied, Args, Attach, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem, LogCommit,
@@ -101,7 +101,8 @@ impl Bench {
         let commit = LogCommit { identity: Some(identity.clone()), ..LogCommit::new(&log.heads) };
         log.commit(term, commit).expect("the first commit of a term");
         let pending = log.after(log.heads.settled.position(), usize::MAX);
-        let recovered = Recovered { heads: log.heads.clone(), identity, pending, archived: Vec::new() };
+        let recovered =
+            Recovered { heads: log.heads.clone(), identity, pending, archived: Returning::default() };
         let now = beginning();
         let leader = LeaderProcessor::new(config.clone(), term, now, recovered, true);
         let links = BTreeMap::new();

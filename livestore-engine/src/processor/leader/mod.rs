@@ -18,6 +18,8 @@ mod returning;
 mod status;
 mod turn;
 
+pub use self::returning::Returning;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +32,6 @@ use self::history::History;
 use self::links::Link;
 use self::pull::Puller;
 use self::push::Pusher;
-use self::returning::Returning;
 use self::turn::Turn;
 use super::backoff::Jitter;
 use super::config::LeaderConfig;
@@ -86,7 +87,7 @@ pub struct Recovered {
     /// The events of the log after the settled head.
     pub pending: Vec<Event>,
     /// Own synced events that resets archived, after the upstream head: another client may bring them back.
-    pub archived: Vec<Event>,
+    pub archived: Returning,
 }
 
 impl LeaderProcessor {
@@ -123,7 +124,7 @@ impl LeaderProcessor {
             links: BTreeMap::new(),
             attached: [].into(),
             history: None,
-            returning: archived.into_iter().collect(),
+            returning: archived,
             effects: VecDeque::new(),
             rebases: 0,
             last_error: None,
