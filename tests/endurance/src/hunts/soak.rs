@@ -1,6 +1,8 @@
 //! Clients come, pull some, push some, and vanish: politely, without a word, or in the middle of a frame. After that the
 //! server has to hold what it held before.
 
+mod tasks;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::net::SocketAddr;
@@ -22,6 +24,8 @@ use crate::writer::{Stop, Writer};
 use crate::{HANG, HarnessResult};
 
 const STORES: u64 = 8;
+/// After this idle stores are closed, and so are connections that were reset.
+const REST: Duration = Duration::from_secs(7);
 /// Silent connections that are held open by the harness; older ones are closed.
 const SILENT: usize = 40;
 /// How long a visit lasts at most.
@@ -81,8 +85,7 @@ pub async fn run(options: &Soak) -> HarnessResult<Findings> {
     let server = ServerOptions::new(options.binaries.clone(), dir.path()).store(&options.store).args(&LIMITS);
     let cache: &[&str] = if options.store == "redb" { &["--cache-bytes=16MiB"] } else { &[] };
     let server = Server::start(server.args(cache)).await?;
-    let book = Book { ledgers: (0..STORES).map(|_| Ledger::default()).collect(), ..Book::default() };
-    let site = Arc::new(Site { server: server.addr(), stop: Stop::default(), book: Mutex::new(book) });
+    let site = Site::new(server.addr());
     let at_rest = rest_after_first_visits(&site, &server).await?;
     progress(format_args!("at rest: {at_rest}"));
     let samples = churn(options, &site, &server).await?;
@@ -100,10 +103,16 @@ pub async fn run(options: &Soak) -> HarnessResult<Findings> {
     }
     findings.figure("events acknowledged", acknowledged);
     findings.violations(server.panics());
+    tasks::count(options, &mut findings).await?;
     Ok(findings)
 }
 
 impl Site {
+    fn new(server: SocketAddr) -> Arc<Self> {
+        let book = Book { ledgers: (0..STORES).map(|_| Ledger::default()).collect(), ..Book::default() };
+        Arc::new(Self { server, stop: Stop::default(), book: Mutex::new(book) })
+    }
+
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,27 +121,38 @@ impl Site {
 /// What the server holds when everything was used once and nobody is there.
 async fn rest_after_first_visits(site: &Arc<Site>, server: &Server) -> HarnessResult<Usage> {
     let before = Usage::of(server.pid()).ok_or("this system does not tell what a process holds")?;
-    for _ in 0..4 * WIRES.len() {
-        visit(site).await?;
-    }
-    site.book().silent.clear();
-    // Idle stores are closed by then, and so are connections that were reset.
-    sleep(Duration::from_secs(7)).await;
+    first_visits(site).await?;
+    sleep(REST).await;
     let at_rest = wait_for(server.pid(), HANG, |usage| usage.files <= before.files).await;
     at_rest.ok_or_else(|| "the server is gone".into())
 }
 
-async fn churn(options: &Soak, site: &Arc<Site>, server: &Server) -> HarnessResult<Vec<Usage>> {
+/// Everything is used once, and nobody stays.
+async fn first_visits(site: &Arc<Site>) -> HarnessResult<()> {
+    for _ in 0..4 * WIRES.len() {
+        visit(site).await?;
+    }
+    site.book().silent.clear();
+    Ok(())
+}
+
+/// So many at once, one visit after the other, until they are stopped.
+fn visitors(site: &Arc<Site>, count: usize) -> JoinSet<HarnessResult<()>> {
     let mut visitors = JoinSet::new();
-    for _ in 0..options.visitors {
+    for _ in 0..count {
         let site = site.clone();
         visitors.spawn(async move {
             while !site.stop.is_stopped() {
                 visit(&site).await?;
             }
-            HarnessResult::Ok(())
+            Ok(())
         });
     }
+    visitors
+}
+
+async fn churn(options: &Soak, site: &Arc<Site>, server: &Server) -> HarnessResult<Vec<Usage>> {
+    let mut visitors = visitors(site, options.visitors);
     let (begun, mut samples) = (Instant::now(), Vec::new());
     while begun.elapsed() < options.time {
         sleep(SAMPLE_EVERY).await;
