@@ -1,5 +1,7 @@
 //! Damaged files of SQLite states: a leader that opens one ends with the state that a replay of its log leads to, or
-//! queries say that the state is damaged; they never show another one.
+//! queries say that the state is damaged. One kind of damage may lead to another state, [`Damage::KeepOldWal`]: the frames
+//! of SQLite's log carry checksums of that log alone, and nothing in it names the pages that it belongs to. So an old log
+//! that is whole counts as good, and its pages, which are older, take the place of later ones.
 
 mod history;
 mod store;
@@ -30,7 +32,8 @@ enum Outcome {
     Right,
     /// It leads, and a query of the state says that it is damaged: nothing in the log had to do with those pages.
     DamageShown,
-    /// It leads with another state than that of the log. See [`livestore_disk::files`] for what nobody can notice.
+    /// It leads with another state than that of the log, and nobody notices. A plain run hardly ever comes to this; twenty
+    /// times as many histories do.
     Wrong,
 }
 
@@ -56,7 +59,7 @@ fn recover(history: &History, path: &Path) -> Result<Outcome, String> {
 }
 
 #[test]
-fn damaged_files_never_lead_to_a_wrong_state() {
+fn damage_leads_to_a_wrong_state_only_if_sqlite_cannot_notice_it() {
     let mut outcomes: BTreeMap<(Damage, Outcome), u32> = BTreeMap::new();
     for seed in 0..seeds() {
         let history = History::new(seed);
@@ -69,9 +72,8 @@ fn damaged_files_never_lead_to_a_wrong_state() {
             image.write(&path).unwrap();
             let outcome = recover(&history, &path);
             let outcome = outcome.unwrap_or_else(|error| panic!("seed {seed}, {damage:?}: {error}"));
-            // A log over pages of a later time is the one thing here that SQLite does not notice.
-            let is_unnoticed = outcome == Outcome::Wrong && damage != Damage::KeepOldWal;
-            assert!(!is_unnoticed, "seed {seed}, {damage:?}: the state is not the one of the log");
+            let is_right = outcome != Outcome::Wrong || damage == Damage::KeepOldWal;
+            assert!(is_right, "seed {seed}, {damage:?}: the state is not the one of the log");
             *outcomes.entry((damage, outcome)).or_default() += 1;
         }
     }

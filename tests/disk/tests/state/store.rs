@@ -57,6 +57,7 @@ async fn a_store_starts_over_damaged_files_and_takes_commits() {
         image.write(copied.state()).unwrap();
         let store = copied.store(schema()).start().await.unwrap();
         match count(&store) {
+            // Also under the old log: these pages are the ones that it went into.
             Ok(count) => assert_eq!(count, 200, "{damage:?}"),
             Err(error) => assert!(error.contains("malformed"), "{damage:?}: {error}"),
         }
