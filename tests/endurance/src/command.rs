@@ -66,7 +66,7 @@ enum Hunt {
     },
     /// The disk becomes full under a server and under `todo`.
     DiskFull {
-        /// A small file system in memory, which root can mount, instead of a limit on the size of files.
+        /// A small file system in memory, which root can mount on Linux, instead of a limit on the size of files.
         #[arg(long)]
         mount: bool,
     },

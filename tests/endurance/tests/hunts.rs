@@ -9,6 +9,7 @@ use livestore_endurance::binaries::Binaries;
 use livestore_endurance::findings::Findings;
 use livestore_endurance::hunts::disk_full::{self, DiskFull, Full};
 use livestore_endurance::hunts::kills::{self, Kills, Until};
+#[cfg(target_os = "linux")]
 use livestore_endurance::hunts::never_reads::{self, NeverReads};
 use livestore_endurance::hunts::restarts;
 
@@ -46,6 +47,8 @@ async fn restarts_under_load_lose_nothing() {
     judge(&restarts::run(&binaries, "sqlite", 3).await.unwrap());
 }
 
+/// Only Linux tells what a process holds.
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn subscribers_that_never_read_cost_little_and_are_dropped() {
     let binaries = BINARIES.clone();

@@ -2,7 +2,7 @@
 //! nothing acknowledged is lost, and with room again everything goes on.
 //!
 //! A disk is full in one of two ways: no file may grow beyond a limit, which anybody can have (EFBIG), or the file system
-//! is a small one in memory, which only root can mount (ENOSPC).
+//! is a small one in memory, which only root can mount, on Linux (ENOSPC).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_traits::{PushError, SyncBackend};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -26,12 +25,13 @@ use crate::{HANG, HarnessResult};
 const ROOM_BYTES: u64 = 4 * 1024 * 1024;
 /// What is written at a time: it fills the room soon, and fits a pipe.
 const TEXT_BYTES: usize = 60_000;
+
 /// What makes the disk full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// A limit on the size of each file.
     FileSize,
-    /// A small file system. Only root can make one.
+    /// A small file system. Only root can make one, on Linux.
     FileSystem,
 }
 
@@ -294,13 +294,15 @@ impl Drop for Volume {
 fn mount(args: &[&str], path: &Path) -> HarnessResult<()> {
     match Command::new("mount").args(args).arg(path).status()?.success() {
         true => Ok(()),
-        false => Err("a small file system cannot be mounted; only root can".into()),
+        false => Err("a small file system cannot be mounted; only root can, on Linux".into()),
     }
 }
 
 /// Lifts the limit of a running process; only Linux can.
 #[cfg(target_os = "linux")]
 fn lift_limit(pid: u32) -> HarnessResult<bool> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
     let Some(pid) = Pid::from_raw(i32::try_from(pid)?) else { return Ok(false) };
     prlimit(Some(pid), Resource::Fsize, Rlimit { current: None, maximum: None })?;
     Ok(true)
