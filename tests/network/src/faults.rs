@@ -163,8 +163,7 @@ impl SimNetwork {
     }
 
     fn restore(&self, connection: &Connection) {
-        let (client, server) = (connection.host(Side::Client), connection.host(Side::Server));
-        let rate = self.lock().link_between(client, server).bytes_per_second;
+        let rate = self.lock().link.bytes_per_second;
         for reader in [Side::Client, Side::Server] {
             connection.set_rate(reader, rate);
         }
@@ -229,10 +228,6 @@ fn draw(chance: &mut fastrand::Rng) -> Fault {
 }
 
 impl Inner {
-    pub(crate) fn link_between(&self, one: &str, other: &str) -> crate::LinkConfig {
-        self.links.get(&pair(one, other)).copied().unwrap_or(self.link)
-    }
-
     /// What is slow already is so for a new connection too.
     pub(crate) fn limit(&self, connection: &Connection) {
         for reader in [Side::Client, Side::Server] {

@@ -43,7 +43,6 @@ pub(crate) struct Shared {
 
 pub(crate) struct Inner {
     pub(crate) link: LinkConfig,
-    pub(crate) links: BTreeMap<Pair, LinkConfig>,
     hosts: BTreeMap<Arc<str>, Host>,
     connections: BTreeMap<(Arc<str>, Arc<str>, u64), Weak<Connection>>,
     /// From whom to whom nothing gets through, and how that looks to one who connects.
@@ -71,7 +70,6 @@ impl SimNetwork {
     pub fn new(seed: u64) -> Self {
         let inner = Inner {
             link: LinkConfig::default(),
-            links: BTreeMap::new(),
             hosts: BTreeMap::new(),
             connections: BTreeMap::new(),
             blocked: BTreeMap::new(),
@@ -85,14 +83,9 @@ impl SimNetwork {
         Self { shared: Arc::new(shared) }
     }
 
-    /// How the links behave that have no bounds of their own; for connections to come.
+    /// How links behave; for connections to come.
     pub fn configure(&self, link: LinkConfig) {
         self.lock().link = link;
-    }
-
-    /// How the link between two hosts behaves; for connections to come.
-    pub fn configure_link(&self, one: &str, other: &str, link: LinkConfig) {
-        self.lock().links.insert(pair(one, other), link);
     }
 
     /// The way into the network for the client on the host `client`: for the `connector` of its config. The host of its
@@ -224,10 +217,10 @@ impl Inner {
     }
 
     fn begin(&mut self, client: &Arc<str>, server: &Arc<str>) -> (LinkConfig, u64) {
-        let link = self.link_between(client, server);
         let begun = self.host(client).begun.entry(server.clone()).or_default();
         *begun += 1;
-        (link, *begun)
+        let nth = *begun;
+        (self.link, nth)
     }
 
     fn stalled_until(&self, client: &str, server: &str) -> Option<Instant> {
