@@ -1,18 +1,15 @@
 //! The backends that histories are made of, and the ways to them.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use livestore_backend_log::LogConfig;
 use livestore_backend_memory::MemoryBackends;
 use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_backend_sqlite::{SqliteBackends, SqliteConfig};
+use livestore_connect::Connect;
 use livestore_server::Server;
 use livestore_traits::{BackendProvider, BoxError, Limits, StoreId, SyncBackend};
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_livestore::{LiveStoreHttp, LiveStoreHttpConfig, LiveStoreWs, LiveStoreWsConfig};
-use livestore_transport_ws::{WsBackend, WsConfig};
 use tempfile::TempDir;
 
 /// Events in a page and a push: so few that a pull of a history has many pages.
@@ -69,7 +66,8 @@ pub struct Target {
 #[derive(Debug)]
 enum Place {
     Here(Box<dyn BackendProvider>),
-    There(Server),
+    /// Over the wire that URLs with this scheme name.
+    There(&'static str, Server),
 }
 
 impl Target {
@@ -92,9 +90,10 @@ impl Target {
                 let config = SqliteConfig { log, ..SqliteConfig::default() };
                 Place::Here(Box::new(SqliteBackends::open(dir.path(), config)?))
             }
-            Kind::Ws | Kind::Http | Kind::Livestore | Kind::LivestoreHttp => {
-                Place::There(Server::builder(MemoryBackends::with_config(log)).bind("127.0.0.1:0").await?)
-            }
+            Kind::Ws => Place::There("ws", serve(log).await?),
+            Kind::Http => Place::There("http", serve(log).await?),
+            Kind::Livestore => Place::There("livestore+ws", serve(log).await?),
+            Kind::LivestoreHttp => Place::There("livestore+http", serve(log).await?),
         };
         Ok(Self { kind, place, _dir: dir })
     }
@@ -113,19 +112,14 @@ impl Target {
     pub async fn connect(&self, store: &StoreId) -> Result<Arc<dyn SyncBackend>, BoxError> {
         match &self.place {
             Place::Here(provider) => Ok(provider.open(store).await?),
-            Place::There(server) => self.dial(server.local_addr(), store.clone()),
+            Place::There(scheme, server) => {
+                let url = format!("{scheme}://{}", server.local_addr());
+                Ok(Connect::to(url, store.clone()).backend()?)
+            }
         }
     }
+}
 
-    fn dial(&self, addr: SocketAddr, store: StoreId) -> Result<Arc<dyn SyncBackend>, BoxError> {
-        let (ws, http) = (format!("ws://{addr}"), format!("http://{addr}"));
-        Ok(match self.kind {
-            Kind::Http => Arc::new(HttpBackend::new(HttpConfig::new(&http, store)?)),
-            Kind::Livestore => Arc::new(LiveStoreWs::new(LiveStoreWsConfig::new(&ws, store)?)),
-            Kind::LivestoreHttp => Arc::new(LiveStoreHttp::new(LiveStoreHttpConfig::new(&http, store)?)),
-            Kind::Ws | Kind::Memory | Kind::Redb | Kind::Sqlite => {
-                Arc::new(WsBackend::new(WsConfig::new(&ws, store)?))
-            }
-        })
-    }
+async fn serve(log: LogConfig) -> Result<Server, BoxError> {
+    Ok(Server::builder(MemoryBackends::with_config(log)).bind("127.0.0.1:0").await?)
 }

@@ -1,24 +1,23 @@
 //! A network in one process: named hosts, byte streams between them that take time and break, on tokio's virtual time.
 //!
 //! The real clients and the real server run over it, in one thread, and two runs of one seed are the same, byte for byte:
-//! a [`SimNetwork`] has a connector for the config of each client, and serves a server's `SyncService` on a host.
+//! a [`SimNetwork`] has a connector for each client, and serves a server's `SyncService` on a host.
 //!
 //! ```
 //! use livestore_sim_network::{SimNetwork, Unreachable};
 //! # use futures::StreamExt;
 //! # use livestore_backend_memory::MemoryBackends;
+//! # use livestore_connect::Connect;
 //! # use livestore_server::Server;
 //! # use livestore_traits::{Cursor, Pull, PullMode, StoreId, SyncBackend};
-//! # use livestore_transport_ws::{WsBackend, WsConfig};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! fastrand::seed(7);
 //! let network = SimNetwork::new(7);
 //! network.serve("server", Server::builder(MemoryBackends::new()).into_service());
-//! let mut config = WsConfig::new("ws://server", StoreId::new("todo")?)?;
-//! config.connector = Some(network.connector("phone"));
-//! let backend = WsBackend::new(config);
+//! let phone = Connect::to("ws://server", StoreId::new("todo")?).connector(network.connector("phone"));
+//! let backend = phone.backend()?;
 //!
 //! network.partition("phone", "server", Unreachable::Refuses);
 //! let pull = Pull::new(None, Cursor::start(), PullMode::Once);
@@ -54,10 +53,12 @@ mod lane;
 mod network;
 mod pump;
 mod stream;
+mod wire;
 
 pub use config::LinkConfig;
 pub use counts::Count;
 pub use faults::{Crash, Fault, Unreachable};
 pub use lane::End;
-pub use network::SimNetwork;
+pub use network::{SimConnector, SimNetwork};
 pub use stream::SimStream;
+pub use wire::Wire;

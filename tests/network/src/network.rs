@@ -88,12 +88,12 @@ impl SimNetwork {
         self.lock().link = link;
     }
 
-    /// The way into the network for the client on the host `client`: for the `connector` of its config. The host of its
-    /// URL is the name of the server's host.
+    /// The way into the network for the client on the host `client`. The host of its URL is the name of the server's
+    /// host.
     #[must_use]
-    pub fn connector(&self, client: &str) -> Arc<dyn Connector> {
+    pub fn connector(&self, client: &str) -> SimConnector {
         self.lock().host(client);
-        Arc::new(SimConnector { network: self.clone(), client: client.into() })
+        SimConnector { network: self.clone(), client: client.into() }
     }
 
     /// Serves `service` on `host`: again, if it was there before.
@@ -246,7 +246,9 @@ impl Inner {
     }
 }
 
-struct SimConnector {
+/// The way into a network for one client, in place of TCP.
+#[derive(Clone, Debug)]
+pub struct SimConnector {
     network: SimNetwork,
     client: Arc<str>,
 }

@@ -7,21 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use livestore_backend_memory::MemoryBackends;
 use livestore_conformance::backend::{BackendFixture, Carries};
-use livestore_dial::Connector;
+use livestore_connect::Connect;
 use livestore_server::{Server, SyncService};
-use livestore_sim_network::{LinkConfig, SimNetwork};
+use livestore_sim_network::{LinkConfig, SimNetwork, Wire};
 use livestore_traits::{StoreId, SyncBackend};
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_livestore::{LiveStoreHttp, LiveStoreHttpConfig, LiveStoreWs, LiveStoreWsConfig};
-use livestore_transport_ws::{WsBackend, WsConfig};
 
 /// A store is a network with a server that holds nothing else; what varies is the wire.
-struct Simulated {
-    wire: fn(Arc<dyn Connector>) -> Arc<dyn SyncBackend>,
-    carries: Carries,
-    /// Whether pulls wait. Asking every few milliseconds through an idle hour takes long on any clock.
-    is_live: bool,
-}
+struct Simulated(Wire);
 
 struct World {
     network: SimNetwork,
@@ -44,7 +36,8 @@ impl BackendFixture for Simulated {
         serve()
     }
     async fn connect(&self, world: &World) -> Arc<dyn SyncBackend> {
-        (self.wire)(world.network.connector("client"))
+        let way = Connect::to(self.0.url("server"), StoreId::new("todo").unwrap());
+        way.connector(world.network.connector("client")).backend().unwrap()
     }
     async fn reopen(&self, _: World) -> Option<World> {
         None
@@ -54,67 +47,31 @@ impl BackendFixture for Simulated {
         Some(serve())
     }
     fn runs_on_virtual_time(&self) -> bool {
-        self.is_live
+        // There pulls do not wait, and asking every few milliseconds through an idle hour takes long on any clock.
+        self.0 != Wire::LiveStoreHttp
     }
     fn carries(&self) -> Carries {
-        self.carries
+        let is_native = Wire::NATIVE.contains(&self.0);
+        Carries { commits: is_native, proofs: is_native }
     }
-}
-
-const LIVESTORE: Carries = Carries { commits: false, proofs: false };
-
-fn store() -> StoreId {
-    StoreId::new("todo").unwrap()
 }
 
 mod websocket {
     use super::*;
-    livestore_conformance::backend!(Simulated {
-        wire: |connector| {
-            let mut config = WsConfig::new("ws://server", store()).unwrap();
-            config.connector = Some(connector);
-            Arc::new(WsBackend::new(config))
-        },
-        carries: Carries::ALL,
-        is_live: true,
-    });
+    livestore_conformance::backend!(Simulated(Wire::Ws));
 }
 
 mod http {
     use super::*;
-    livestore_conformance::backend!(Simulated {
-        wire: |connector| {
-            let mut config = HttpConfig::new("http://server", store()).unwrap();
-            config.connector = Some(connector);
-            Arc::new(HttpBackend::new(config))
-        },
-        carries: Carries::ALL,
-        is_live: true,
-    });
+    livestore_conformance::backend!(Simulated(Wire::Http));
 }
 
 mod livestore_websocket {
     use super::*;
-    livestore_conformance::backend!(Simulated {
-        wire: |connector| {
-            let mut config = LiveStoreWsConfig::new("ws://server", store()).unwrap();
-            config.connector = Some(connector);
-            Arc::new(LiveStoreWs::new(config))
-        },
-        carries: LIVESTORE,
-        is_live: true,
-    });
+    livestore_conformance::backend!(Simulated(Wire::LiveStoreWs));
 }
 
 mod livestore_http {
     use super::*;
-    livestore_conformance::backend!(Simulated {
-        wire: |connector| {
-            let mut config = LiveStoreHttpConfig::new("http://server", store()).unwrap();
-            config.connector = Some(connector);
-            Arc::new(LiveStoreHttp::new(config))
-        },
-        carries: LIVESTORE,
-        is_live: false,
-    });
+    livestore_conformance::backend!(Simulated(Wire::LiveStoreHttp));
 }

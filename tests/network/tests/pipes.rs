@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use livestore_dial::ByteStream;
+use livestore_dial::{ByteStream, Connector};
 use livestore_sim_network::{Count, Crash, End, LinkConfig, SimNetwork, SimStream, Unreachable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;

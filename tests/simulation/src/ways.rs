@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use livestore_connect::Connect;
 use livestore_server::Server as SyncServer;
-use livestore_sim_network::{Count, Crash, LinkConfig as ConnectionConfig, SimNetwork, Unreachable};
+use livestore_sim_network::{Count, Crash, LinkConfig as ConnectionConfig, SimNetwork, Unreachable, Wire};
 use livestore_traits::{BackendProvider, ProviderError, StoreId, SyncBackend};
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_livestore::{LiveStoreHttp, LiveStoreHttpConfig, LiveStoreWs, LiveStoreWsConfig};
 use livestore_transport_memory::{Condition, LinkConfig, Network};
-use livestore_transport_ws::{WsBackend, WsConfig};
 
 use crate::faults::Fault;
 use crate::plan::Layer;
@@ -19,21 +17,6 @@ use crate::server::Server;
 
 /// The name of the server's host.
 const SERVER: &str = "server";
-
-/// How a client speaks to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
-    Ws,
-    Http,
-    LiveStoreWs,
-    LiveStoreHttp,
-}
-
-impl Wire {
-    /// Those that tell a client why an event is refused.
-    pub(crate) const NATIVE: [Self; 2] = [Self::Ws, Self::Http];
-    pub(crate) const ALL: [Self; 4] = [Self::Ws, Self::Http, Self::LiveStoreWs, Self::LiveStoreHttp];
-}
 
 /// All ways of a run; each client's is named.
 #[derive(Debug)]
@@ -81,7 +64,11 @@ impl Ways {
                 names.push(name.to_owned());
                 Arc::new(network.connect(Arc::new(server.clone()), name))
             }
-            Self::Sim(network) => over(network, name, wire),
+            Self::Sim(network) => {
+                let store = StoreId::new("notebook").expect("a good store id");
+                let way = Connect::to(wire.url(SERVER), store).connector(network.connector(name));
+                way.backend().expect("a good address")
+            }
         }
     }
 
@@ -177,33 +164,4 @@ impl Ways {
 
 const fn crash(power: bool) -> Crash {
     if power { Crash::Machine } else { Crash::Process }
-}
-
-/// The real client of a wire.
-fn over(network: &SimNetwork, name: &str, wire: Wire) -> Arc<dyn SyncBackend> {
-    let store = StoreId::new("notebook").expect("a good store id");
-    let connector = Some(network.connector(name));
-    let good = "a good address";
-    match wire {
-        Wire::Ws => {
-            let mut config = WsConfig::new("ws://server", store).expect(good);
-            config.connector = connector;
-            Arc::new(WsBackend::new(config))
-        }
-        Wire::Http => {
-            let mut config = HttpConfig::new("http://server", store).expect(good);
-            config.connector = connector;
-            Arc::new(HttpBackend::new(config))
-        }
-        Wire::LiveStoreWs => {
-            let mut config = LiveStoreWsConfig::new("ws://server", store).expect(good);
-            config.connector = connector;
-            Arc::new(LiveStoreWs::new(config))
-        }
-        Wire::LiveStoreHttp => {
-            let mut config = LiveStoreHttpConfig::new("http://server", store).expect(good);
-            config.connector = connector;
-            Arc::new(LiveStoreHttp::new(config))
-        }
-    }
 }

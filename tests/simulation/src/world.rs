@@ -9,6 +9,7 @@ use livestore_disk::SimDisk;
 use livestore_engine::processor::Diverged;
 use livestore_engine::{Presence, SessionOptions, Store, StoreConfig};
 use livestore_eventlog_memory::MemoryStorage;
+use livestore_sim_network::Wire;
 use livestore_traits::{GlobalSeq, Limits, Push, SessionId, SyncBackend, UnixMillis};
 use livestore_transport_memory::LinkConfig;
 
@@ -22,7 +23,7 @@ use crate::plan::{Layer, Plan};
 use crate::record::Record;
 use crate::server::Server;
 use crate::storage::Storage;
-use crate::ways::{Ways, Wire};
+use crate::ways::Ways;
 
 /// Processes of a client at a time.
 const MOST_PROCESSES: usize = 2;

@@ -10,16 +10,8 @@ mod world;
 
 use std::ops::Range;
 
+use livestore_sim_network::Wire;
 use world::{Run, World};
-
-/// A way to reach the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wire {
-    Ws,
-    Http,
-    LiveStoreWs,
-    LiveStoreHttp,
-}
 
 /// That of each client.
 type Wires = [Wire; 3];

@@ -1,25 +1,19 @@
 //! One run: a server, its clients, and faults for a while; then everything has to come together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures::StreamExt;
 use livestore_backend_memory::{Clock, LogConfig, MemoryBackends};
-use livestore_dial::Connector;
+use livestore_connect::Connect;
 use livestore_server::Server;
 use livestore_sim_network::{Count, Crash, SimNetwork};
-use livestore_traits::{
-    BackendProvider, Cursor, Pull, PullMode, StoreId, SyncBackend, SyncedEvent, UnixMillis,
-};
-use livestore_transport_http::{HttpBackend, HttpConfig};
-use livestore_transport_livestore::{LiveStoreHttp, LiveStoreHttpConfig, LiveStoreWs, LiveStoreWsConfig};
-use livestore_transport_ws::{WsBackend, WsConfig};
+use livestore_traits::{BackendProvider, Cursor, Pull, PullMode, StoreId, SyncedEvent, UnixMillis};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::Wires;
 use crate::app::{App, Plan, Report};
-use crate::{Wire, Wires};
 
 const SERVER: &str = "server";
 const CLIENTS: [&str; 3] = ["ada", "bob", "cyd"];
@@ -76,7 +70,8 @@ impl World {
         let plan = Plan { healed, last_event, end: last_event + QUIET };
         let apps = [0, 1, 2].map(|index| {
             let name = CLIENTS[index];
-            let backend = backend(wires[index], self.network.connector(name));
+            let way = Connect::to(wires[index].url(SERVER), store()).connector(self.network.connector(name));
+            let backend = way.backend().unwrap();
             tokio::spawn(App::new(name.to_owned(), backend, plan, self.random.fork()).run())
         });
         self.harm(began, healed).await;
@@ -143,32 +138,6 @@ fn check(name: &str, report: &Report, log: &[SyncedEvent], run: &str) {
     let numbers: Vec<_> = own.map(|event| event.args.as_str().to_owned()).collect();
     let expected: Vec<_> = (0..*pushed).map(|n| format!(r#"{{"by":"{name}","n":{n}}}"#)).collect();
     assert_eq!(numbers, expected, "{run}: {name}");
-}
-
-fn backend(wire: Wire, connector: Arc<dyn Connector>) -> Arc<dyn SyncBackend> {
-    let connector = Some(connector);
-    match wire {
-        Wire::Ws => {
-            let mut config = WsConfig::new("ws://server", store()).unwrap();
-            config.connector = connector;
-            Arc::new(WsBackend::new(config))
-        }
-        Wire::Http => {
-            let mut config = HttpConfig::new("http://server", store()).unwrap();
-            config.connector = connector;
-            Arc::new(HttpBackend::new(config))
-        }
-        Wire::LiveStoreWs => {
-            let mut config = LiveStoreWsConfig::new("ws://server", store()).unwrap();
-            config.connector = connector;
-            Arc::new(LiveStoreWs::new(config))
-        }
-        Wire::LiveStoreHttp => {
-            let mut config = LiveStoreHttpConfig::new("http://server", store()).unwrap();
-            config.connector = connector;
-            Arc::new(LiveStoreHttp::new(config))
-        }
-    }
 }
 
 fn store() -> StoreId {
