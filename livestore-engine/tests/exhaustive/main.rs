@@ -25,7 +25,10 @@ const WALKS: (usize, usize) = (60, 120);
 
 /// So many times what a plain run does.
 fn effort(plain: usize) -> usize {
-    let times = std::env::var("LIVESTORE_SEARCH").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let times = std::env::var("LIVESTORE_SEARCH").map_or(1.0, |text| {
+        text.parse::<f64>()
+            .unwrap_or_else(|_| panic!("LIVESTORE_SEARCH is {text:?}, and no factor as 10 or 0.1"))
+    });
     (plain as f64 * times).ceil() as usize
 }
 

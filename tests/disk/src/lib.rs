@@ -15,7 +15,7 @@
 //! ```
 //!
 //! [`files`] does to the files of a SQLite database what a crash without full synchronisation, a full disk or a careless
-//! restore might.
+//! restore might. [`seeds`] is how many a test tries.
 //!
 //! # Example
 //! ```
@@ -44,12 +44,14 @@ mod change;
 mod fate;
 mod fault;
 pub mod files;
+mod search;
 mod sim_disk;
 mod sim_file;
 mod survival;
 
 pub use fate::Fate;
 pub use fault::{DiskStats, FaultRates};
+pub use search::seeds;
 pub use sim_disk::{Crash, DiskCopy, SimDisk};
 pub use sim_file::SimFile;
 pub use survival::Survival;
