@@ -6,10 +6,15 @@ mod tls;
 
 pub use tls::TlsProxy;
 
-use livestore_engine::{Session, Store, StoreBuilder};
+use std::time::Duration;
+
+use livestore_engine::{Session, Store, StoreBuilder, StoreConfig};
 use livestore_eventlog_memory::MemoryStorage;
 use livestore_materializer_memory::{MemoryMaterializer, MemorySchema};
-use livestore_traits::{EventKind, EventSet, NewEvent, StoreId, TypedEvent};
+use livestore_traits::{
+    EventKind, EventSet, EventlogReader, MaterializeBatch, Materializer, NewEvent, OnFailure, Position,
+    ReadLimit, SeqNum, StoreId, TypedEvent,
+};
 use serde::{Deserialize, Serialize};
 
 /// A line that everybody gets.
@@ -76,6 +81,20 @@ pub fn notebook(storage: &MemoryStorage) -> StoreBuilder {
     Store::builder(store_id).eventlog(storage.open()).materializer(MemoryMaterializer::new(schema()))
 }
 
+/// Times short enough that a test sees many tries, and answers that nobody waits for any more.
+#[must_use]
+pub fn impatient() -> StoreConfig {
+    let mut config = StoreConfig::default();
+    config.leader.backoff_min = Duration::from_millis(1);
+    config.leader.backoff_max = Duration::from_millis(10);
+    config.leader.ahead_timeout = Duration::from_millis(20);
+    config.leader.push_timeout = Duration::from_millis(200);
+    config.leader.silence_timeout = Duration::from_millis(200);
+    config.session.backoff_min = Duration::from_millis(1);
+    config.session.backoff_max = Duration::from_millis(10);
+    config
+}
+
 /// The event of a line.
 ///
 /// # Panics
@@ -101,6 +120,22 @@ pub fn draft(text: impl Into<String>) -> NewEvent {
 #[must_use]
 pub fn read(session: &Session) -> Notebook {
     session.query(|notebook: &Notebook| notebook.clone()).expect("a notebook")
+}
+
+/// Brings an empty state to where a log leads from its first event on: what any other state of that log has to show.
+///
+/// # Panics
+/// If the log cannot be read, or the state has seen something already.
+pub fn replay(log: &dyn EventlogReader, state: &mut dyn Materializer) {
+    let events = log.read(Position::ROOT, ReadLimit::events(100_000)).expect("a readable log");
+    let batch = MaterializeBatch {
+        base: SeqNum::ROOT,
+        rollback_to: None,
+        events: &events,
+        settled: Position::ROOT,
+        on_failure: OnFailure::Quarantine,
+    };
+    state.apply(batch).expect("events of the log");
 }
 
 /// The README's program compiles.

@@ -7,25 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_backend_memory::MemoryBackend;
-use livestore_engine::{Store, StoreConfig};
+use livestore_engine::Store;
 use livestore_eventlog_memory::MemoryStorage;
-use livestore_integration::{draft, line, notebook, read};
+use livestore_integration::{draft, impatient, line, notebook, read};
 use livestore_layers::{FaultRates, Faulty};
 use livestore_traits::SyncBackend;
 
 const CLIENTS: usize = 3;
 const COMMITS: usize = 40;
-
-/// Times short enough that a test sees many tries.
-fn config() -> StoreConfig {
-    let mut config = StoreConfig::default();
-    config.leader.backoff_min = Duration::from_millis(2);
-    config.leader.backoff_max = Duration::from_millis(20);
-    config.leader.ahead_timeout = Duration::from_millis(50);
-    config.leader.push_timeout = Duration::from_millis(500);
-    config.leader.silence_timeout = Duration::from_millis(500);
-    config
-}
 
 async fn converge_over_faults(seed: u64) {
     let backend = MemoryBackend::new();
@@ -34,8 +23,8 @@ async fn converge_over_faults(seed: u64) {
         let rates = FaultRates::all(0.15, Duration::from_millis(5));
         let faulty = Arc::new(Faulty::seeded(backend.clone(), seed * 100 + client as u64, rates));
         let upstream: Arc<dyn SyncBackend> = faulty.clone();
-        let store =
-            notebook(&MemoryStorage::default()).config(config()).upstream(upstream).start().await.unwrap();
+        let store = notebook(&MemoryStorage::default()).config(impatient()).upstream(upstream);
+        let store = store.start().await.unwrap();
         stores.push((store, faulty));
     }
     let mut receipts = Vec::new();

@@ -6,7 +6,7 @@ use livestore_eventlog_memory::MemoryStorage;
 use livestore_materializer_sqlite::{SqliteMaterializer, SqliteSchema, SqliteView};
 use livestore_traits::{
     Args, ClientId, Event, EventName, EventSet, Eventlog, EventlogReader, Heads, LogCommit, LogCommitKind,
-    MaterializeBatch, Materializer, OnFailure, Position, ReadLimit, SeqNum, SessionId, Term, TypedEvent,
+    MaterializeBatch, Materializer, OnFailure, ReadLimit, SeqNum, SessionId, Term, TypedEvent,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,17 +108,8 @@ impl History {
 
     /// What a state shows that has never seen anything but the log.
     pub(crate) fn replayed(&self) -> Vec<(u32, String, u32)> {
-        let events =
-            self.storage.open().read(Position::ROOT, ReadLimit::events(100_000)).expect("a readable log");
         let mut state = SqliteMaterializer::in_memory(schema()).expect("room for a state");
-        let batch = MaterializeBatch {
-            base: SeqNum::ROOT,
-            rollback_to: None,
-            events: &events,
-            settled: Position::ROOT,
-            on_failure: OnFailure::Quarantine,
-        };
-        state.apply(batch).expect("events of the log");
+        livestore_integration::replay(&self.storage.open(), &mut state);
         rows(&state).expect("a readable state")
     }
 }

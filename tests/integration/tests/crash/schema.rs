@@ -2,9 +2,7 @@
 
 use livestore_integration::{Draft, Line};
 use livestore_materializer_sqlite::{SqliteMaterializer, SqliteSchema, SqliteView};
-use livestore_traits::{
-    Event, EventSet, EventlogReader, MaterializeBatch, Materializer, OnFailure, Position, ReadLimit, SeqNum,
-};
+use livestore_traits::{EventSet, EventlogReader, Materializer};
 
 pub(crate) fn schema() -> SqliteSchema {
     let events = EventSet::builder().event::<Line>().event::<Draft>().build().expect("good events");
@@ -34,14 +32,6 @@ pub(crate) fn lines_of(view: &SqliteView) -> Vec<String> {
 /// What a state shows that has never seen anything but this log, from its first event on.
 pub(crate) fn replay(log: &dyn EventlogReader) -> Vec<String> {
     let mut state = SqliteMaterializer::in_memory(schema()).expect("room for a state");
-    let events: Vec<Event> = log.read(Position::ROOT, ReadLimit::events(100_000)).expect("a log");
-    let batch = MaterializeBatch {
-        base: SeqNum::ROOT,
-        rollback_to: None,
-        events: &events,
-        settled: Position::ROOT,
-        on_failure: OnFailure::Quarantine,
-    };
-    state.apply(batch).expect("events of the log");
+    livestore_integration::replay(log, &mut state);
     lines(&state)
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use livestore_engine::{Session, SessionOptions, StartError, Store, StoreBuilder, StoreConfig};
+use livestore_engine::{Session, SessionOptions, StartError, Store, StoreBuilder};
 use livestore_eventlog_memory::MemoryStorage;
-use livestore_integration::schema;
+use livestore_integration::{impatient, schema};
 use livestore_leader_memory::{MemoryElection, MemoryRendezvous};
 use livestore_traits::{SessionId, StoreId, SyncBackend};
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ impl Client {
     pub(crate) fn builder(&self) -> StoreBuilder {
         let (rig, storage) = (self.rig.clone(), self.storage.clone());
         Store::builder(StoreId::new("notebook").unwrap())
-            .config(eager())
+            .config(impatient())
             .election(self.election.clone())
             .rendezvous(self.rendezvous.clone())
             .open_eventlog(move || rig.open(&storage))
@@ -56,19 +56,6 @@ pub(crate) fn options(session_id: Option<SessionId>) -> SessionOptions {
     let mut options = SessionOptions::default();
     options.session_id = session_id;
     options
-}
-
-/// Times short enough that a script sees many tries.
-pub(crate) fn eager() -> StoreConfig {
-    let mut config = StoreConfig::default();
-    config.leader.backoff_min = Duration::from_millis(1);
-    config.leader.backoff_max = Duration::from_millis(10);
-    config.leader.ahead_timeout = Duration::from_millis(20);
-    config.leader.push_timeout = Duration::from_millis(200);
-    config.leader.silence_timeout = Duration::from_millis(200);
-    config.session.backoff_min = Duration::from_millis(1);
-    config.session.backoff_max = Duration::from_millis(10);
-    config
 }
 
 /// Follows a store's status until the store is over. Within a term its revision never falls, nor does the term.
