@@ -10,6 +10,7 @@ use livestore_traits::{Args, Cursor, GlobalSeq, Pull, PullMode, SyncBackend, Syn
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::writer::Writer;
 use crate::{HANG, HarnessResult};
 
 /// The name of the events that writers write: `todo` knows it as a new item.
@@ -41,6 +42,14 @@ pub struct Written {
 pub struct Ledger(BTreeMap<String, Written>);
 
 impl Ledger {
+    /// What these writers have written so far.
+    #[must_use]
+    pub fn of<'a>(writers: impl IntoIterator<Item = &'a Writer>) -> Self {
+        let mut ledger = Self::default();
+        writers.into_iter().for_each(|writer| ledger.add(writer.name(), writer.written().clone()));
+        ledger
+    }
+
     /// Adds a writer.
     pub fn add(&mut self, writer: impl Into<String>, written: Written) {
         self.0.insert(writer.into(), written);

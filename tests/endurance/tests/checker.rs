@@ -24,9 +24,8 @@ async fn server(dir: &Path) -> Server {
 }
 
 async fn violations(server: &Server, writer: &Writer) -> Vec<String> {
-    let mut ledger = Ledger::default();
-    ledger.add(writer.name(), writer.written().clone());
-    audit(&*connect(&server.url("ws"), STORE).unwrap(), &ledger).await.unwrap().violations
+    let backend = connect(&server.url("ws"), STORE).unwrap();
+    audit(&*backend, &Ledger::of([writer])).await.unwrap().violations
 }
 
 /// Acknowledges one push that it keeps for itself.

@@ -152,7 +152,7 @@ async fn starts_while_full(
 }
 
 async fn can_read(reader: &Arc<dyn SyncBackend>, writer: &Writer) -> bool {
-    audit(&**reader, &ledger_of(writer)).await.is_ok_and(|audited| audited.violations.is_empty())
+    audit(&**reader, &Ledger::of([writer])).await.is_ok_and(|audited| audited.violations.is_empty())
 }
 
 async fn goes_on(writer: &mut Writer, findings: &mut Findings) {
@@ -162,17 +162,11 @@ async fn goes_on(writer: &mut Writer, findings: &mut Findings) {
 }
 
 async fn check(server: &Server, writer: &Writer, findings: &mut Findings) -> HarnessResult<()> {
-    let audited = audit(&*connect(&server.url("ws"), "notes")?, &ledger_of(writer)).await?;
+    let audited = audit(&*connect(&server.url("ws"), "notes")?, &Ledger::of([writer])).await?;
     findings.figure("server: in the log at the end", audited.events);
     findings.expect(audited.others.is_empty(), || "there are events that nobody wrote".to_owned());
     findings.violations(audited.violations);
     Ok(())
-}
-
-fn ledger_of(writer: &Writer) -> Ledger {
-    let mut ledger = Ledger::default();
-    ledger.add(writer.name(), writer.written().clone());
-    ledger
 }
 
 /// The same for a client: what it said is saved stays, and the rest is refused in one sentence.

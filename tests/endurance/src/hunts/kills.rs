@@ -187,7 +187,7 @@ impl World {
     }
 
     async fn check_busy(&self, writers: &[Writer], findings: &mut Findings) -> HarnessResult<()> {
-        let ledger = ledger_of(writers);
+        let ledger = Ledger::of(writers);
         let audited = audit(&*connect(&self.server.url("http"), "busy")?, &ledger).await?;
         findings.figure("busy: acknowledged", ledger.acknowledged());
         findings.figure("busy: in the log", audited.events);
@@ -208,7 +208,7 @@ impl World {
             });
         }
         let log = read_log(&*connect(&self.server.url("ws"), "todo")?).await?;
-        let ledger = ledger_of(foreign);
+        let ledger = Ledger::of(foreign);
         let mut audit = ledger.audit();
         log.iter().for_each(|event| audit.take(event));
         findings.violations(audit.finish().violations);
@@ -253,14 +253,6 @@ async fn written(
         writers.push(writer);
     }
     Ok(writers)
-}
-
-fn ledger_of(writers: &[Writer]) -> Ledger {
-    let mut ledger = Ledger::default();
-    for writer in writers {
-        ledger.add(writer.name(), writer.written().clone());
-    }
-    ledger
 }
 
 fn setbacks(writers: &[Writer]) -> String {

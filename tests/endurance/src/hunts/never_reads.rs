@@ -89,9 +89,8 @@ pub async fn run(options: &NeverReads) -> HarnessResult<Findings> {
     findings.expect(grown <= MEMORY_BYTES, || format!("the server took {} more", mebibytes(grown)));
     drop((deaf, greedy));
 
-    let mut ledger = Ledger::default();
-    ledger.add(writer.name(), writer.written().clone());
-    findings.violations(audit(&*connect(&server.url("http"), STORE)?, &ledger).await?.violations);
+    let audited = audit(&*connect(&server.url("http"), STORE)?, &Ledger::of([&writer])).await?;
+    findings.violations(audited.violations);
     findings.violations(server.panics());
     Ok(findings)
 }
