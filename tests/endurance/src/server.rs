@@ -161,17 +161,6 @@ impl Server {
         self.child.as_ref().and_then(Child::id).unwrap_or_default()
     }
 
-    /// Whether it has ended by itself.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn has_ended(&mut self) -> HarnessResult<bool> {
-        Ok(match &mut self.child {
-            Some(child) => child.try_wait()?.is_some(),
-            None => false,
-        })
-    }
-
     /// Where it listens.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {

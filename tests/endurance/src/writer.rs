@@ -41,7 +41,7 @@ impl Stop {
 pub enum Wrote {
     /// It stands in the log.
     Acknowledged,
-    /// The server cannot write it now, or cannot be reached; asked for by [`Writer::try_write`] only.
+    /// The server cannot write it now, or cannot be reached.
     Refused,
 }
 
@@ -238,11 +238,8 @@ impl Writer {
         }
     }
 
-    /// Reads what is new up to the head. Returns whether it came so far.
-    ///
-    /// # Errors
-    /// A violation, in a sentence.
-    pub async fn catch_up(&mut self) -> Result<bool, String> {
+    /// Reads what is new up to the head. Returns whether it came so far; the error is a violation, in a sentence.
+    async fn catch_up(&mut self) -> Result<bool, String> {
         let pull = Pull::new(self.backend_id.clone(), self.cursor.clone(), PullMode::Once);
         let before = self.confirmed;
         let mut pages = self.backend.pull(pull);
