@@ -113,8 +113,6 @@ pub struct Tally {
     pub lost: usize,
     /// Pages that were read.
     pub pages: usize,
-    /// Pulls that were told of another log.
-    pub beyond: usize,
 }
 
 impl Tally {
@@ -126,7 +124,8 @@ impl Tally {
                 Operation::Push { answer: Some(PushAnswer::Ahead { .. }), .. } => &mut self.refused,
                 Operation::Push { answer: None, .. } => &mut self.lost,
                 Operation::Page { .. } => &mut self.pages,
-                Operation::Beyond { .. } => &mut self.beyond,
+                // No honest log says so.
+                Operation::Beyond { .. } => continue,
             } += 1;
         }
     }
@@ -134,7 +133,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, lost, pages, .. } = self;
+        let Self { accepted, refused, lost, pages } = self;
         write!(f, "pushes: {accepted} accepted, {refused} refused, {lost} without an answer; {pages} pages")
     }
 }
