@@ -219,9 +219,14 @@ impl Connection {
         self.with(|state| state.lanes.iter_mut().for_each(|lane| lane.hasten(now)));
     }
 
-    /// How fast the line to `reader` is.
-    pub(crate) fn set_rate(&self, reader: Side, bytes_per_second: Option<u32>) {
-        self.with(|state| state.lanes[reader.other() as usize].set_rate(bytes_per_second));
+    /// The line to `reader` carries only so much.
+    pub(crate) fn slow_down(&self, reader: Side, bytes_per_second: u32) {
+        self.with(|state| state.lanes[reader.other() as usize].slow_down(bytes_per_second));
+    }
+
+    /// Both lines carry again what their link does.
+    pub(crate) fn speed_up(&self) {
+        self.with(|state| state.lanes.iter_mut().for_each(Lane::speed_up));
     }
 
     /// Does something to the connection; then the pump knows when to wake whom.

@@ -22,7 +22,7 @@ pub enum Count {
     Unanswered,
     /// Two hosts were parted.
     Partition,
-    /// Connections whose bytes vanish in a partition, in one direction or both.
+    /// Directions of connections whose bytes began to vanish, in a partition or without one.
     HalfOpen,
     /// Connections that both sides lost.
     Cut,

@@ -122,7 +122,7 @@ impl SimNetwork {
     pub fn slow_reader(&self, host: &str, bytes_per_second: u32) {
         self.lock().slow.insert(host.into(), bytes_per_second);
         for (connection, side) in self.ends_at(host) {
-            connection.set_rate(side, Some(bytes_per_second));
+            connection.slow_down(side, bytes_per_second);
         }
         self.shared.counts.add(Count::SlowReader);
     }
@@ -148,7 +148,7 @@ impl SimNetwork {
         inner.slow.remove(one);
         inner.slow.remove(other);
         drop(inner);
-        self.between(one, other, |connection| self.restore(connection));
+        self.between(one, other, restore);
     }
 
     /// Ends whatever is wrong anywhere. Hosts that have crashed are served again by [`SimNetwork::serve`] only.
@@ -159,16 +159,7 @@ impl SimNetwork {
         inner.ambushed.clear();
         inner.slow.clear();
         drop(inner);
-        self.connections().iter().for_each(|connection| self.restore(connection));
-    }
-
-    fn restore(&self, connection: &Connection) {
-        let rate = self.lock().link.bytes_per_second;
-        for reader in [Side::Client, Side::Server] {
-            connection.set_rate(reader, rate);
-        }
-        connection.spare();
-        connection.hasten();
+        self.connections().iter().for_each(|connection| restore(connection));
     }
 
     /// One fault between two hosts, whichever the seed has in store. It lasts until they are healed.
@@ -214,6 +205,12 @@ impl SimNetwork {
     }
 }
 
+fn restore(connection: &Connection) {
+    connection.speed_up();
+    connection.spare();
+    connection.hasten();
+}
+
 fn draw(chance: &mut fastrand::Rng) -> Fault {
     match chance.u32(..8) {
         0 => Fault::Partition(Unreachable::Refuses),
@@ -232,7 +229,7 @@ impl Inner {
     pub(crate) fn limit(&self, connection: &Connection) {
         for reader in [Side::Client, Side::Server] {
             if let Some(rate) = self.slow.get(connection.host(reader)) {
-                connection.set_rate(reader, Some(*rate));
+                connection.slow_down(reader, *rate);
             }
         }
     }

@@ -23,6 +23,8 @@ const PARTS_PER_SECOND: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Lane {
     link: LinkConfig,
+    /// How many bytes a second it carries now: as its link, or fewer.
+    bytes_per_second: Option<u32>,
     random: Rng,
     in_flight: VecDeque<Segment>,
     /// What was written and, as far as the writer knows, not read.
@@ -62,6 +64,7 @@ impl Lane {
     pub(crate) const fn new(link: LinkConfig, random: Rng, now: Instant) -> Self {
         Self {
             link,
+            bytes_per_second: link.bytes_per_second,
             random,
             in_flight: VecDeque::new(),
             unread_bytes: 0,
@@ -124,18 +127,17 @@ impl Lane {
     }
 
     fn part_len(&mut self, len: usize) -> usize {
-        let carried =
-            self.link.bytes_per_second.map_or(len, |rate| (rate / PARTS_PER_SECOND).max(1) as usize);
+        let carried = self.bytes_per_second.map_or(len, |rate| (rate / PARTS_PER_SECOND).max(1) as usize);
         let len = len.min(carried);
         if len > 1 && self.random.u32(..SPLIT_ONE_IN) == 0 { self.random.usize(1..len) } else { len }
     }
 
     fn carrying(&self, len: usize) -> Duration {
-        let rate = self.link.bytes_per_second.map(|rate| f64::from(rate.max(1)));
+        let rate = self.bytes_per_second.map(|rate| f64::from(rate.max(1)));
         rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(len as f64 / rate))
     }
 
-    pub(crate) fn delay(&mut self) -> Duration {
+    fn delay(&mut self) -> Duration {
         self.link.latency + self.link.jitter.mul_f64(self.random.f64())
     }
 
@@ -262,7 +264,13 @@ impl Lane {
         self.free_at = now;
     }
 
-    pub(crate) const fn set_rate(&mut self, bytes_per_second: Option<u32>) {
-        self.link.bytes_per_second = bytes_per_second;
+    /// It carries only so much.
+    pub(crate) const fn slow_down(&mut self, bytes_per_second: u32) {
+        self.bytes_per_second = Some(bytes_per_second);
+    }
+
+    /// It carries again what its link does.
+    pub(crate) const fn speed_up(&mut self) {
+        self.bytes_per_second = self.link.bytes_per_second;
     }
 }

@@ -23,7 +23,7 @@ use crate::{LinkConfig, SimStream, Unreachable};
 
 /// What a host does with the connections that reach it.
 type Accept = Arc<dyn Fn(SimStream, SocketAddr) + Send + Sync>;
-/// A name for both directions of a link.
+/// Two hosts: one after the other, or, as [`pair`] makes it, both directions between them.
 pub(crate) type Pair = (Arc<str>, Arc<str>);
 
 /// A network between named hosts. Clones are handles of the same network.
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct Inner {
-    pub(crate) link: LinkConfig,
+    link: LinkConfig,
     hosts: BTreeMap<Arc<str>, Host>,
     connections: BTreeMap<(Arc<str>, Arc<str>, u64), Weak<Connection>>,
     /// From whom to whom nothing gets through, and how that looks to one who connects.

@@ -155,6 +155,20 @@ async fn half_open_one_direction_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parted_in_one_direction_nobody_connects() {
+    let mut net = Net::new(LINK);
+    let (mut near, mut far) = net.connect().await;
+    net.network.partition_oneway("server", "client");
+    near.write_u8(1).await.unwrap();
+    far.write_u8(2).await.unwrap();
+    assert_eq!(far.read_u8().await.unwrap(), 1);
+    assert!(timeout(LONG, near.read_u8()).await.is_err());
+    assert!(timeout(LONG, net.dial()).await.is_err());
+    net.network.heal("client", "server");
+    net.connect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cut_ends_both_sides_within_what_is_under_way() {
     let mut kept = Vec::new();
     for end in [End::Reset, End::Finished].repeat(10) {
@@ -221,6 +235,21 @@ async fn a_slow_reader_is_slow_until_it_is_healed() {
     assert!(timeout(Duration::from_secs(100), far.read_exact(&mut [0; 1_000])).await.is_err());
     net.network.heal_all();
     assert!(timeout(LATENCY * 2, far.read_exact(&mut [0; 800])).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healed_connection_is_as_fast_as_it_was() {
+    let mut net = Net::new(LinkConfig { bytes_per_second: Some(100), ..LINK });
+    let (mut near, mut far) = net.connect().await;
+    // That is for connections to come.
+    net.network.configure(LINK);
+    net.network.slow_reader("server", 1);
+    net.network.heal("client", "server");
+    let began = Instant::now();
+    near.write_all(&[0; 500]).await.unwrap();
+    far.read_exact(&mut [0; 500]).await.unwrap();
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(6), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
