@@ -38,7 +38,7 @@ pub struct DiskStats {
     pub syncs: u64,
     /// Writes and changes of length that failed for want of room.
     pub full: u64,
-    /// Writes that failed whole.
+    /// Writes and changes of length that failed whole.
     pub failed_writes: u64,
     /// Writes that failed after a part.
     pub partial_writes: u64,

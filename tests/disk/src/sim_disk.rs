@@ -150,7 +150,7 @@ impl SimDisk {
         self.lock().cached.len() as u64
     }
 
-    /// Whether nothing was ever written.
+    /// Whether there is nothing on it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
