@@ -3,8 +3,8 @@
 //! A push is accepted only at the head. Between the moment a client learns of a head and the moment its push arrives, a
 //! round trip passes, and one event of anybody who is nearer refuses it: far away, a busy store never takes anything. So
 //! a client that was refused several times in a row gets a turn: pushes of others wait, and are refused no sooner, until
-//! its next push was decided, or as long as its round trip may take. As much time as turns took belongs to everybody
-//! before there is another one.
+//! a push of its own got through, or failed for another reason, or for at most twice its round trip. As much time as a
+//! turn took belongs to everybody before there is another one.
 //!
 //! ```text
 //!  client      refused  refused  refused ◀──────── turn ────────▶ accepted
@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// A client that was refused so often in a row gets a turn.
 const REFUSALS: u32 = 3;
-/// The longest turn. A client that takes longer from a refusal to its next push is not waited for.
+/// The longest turn. A client that takes longer from a refusal to its next push gets none: it would come too late.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 const SHORTEST_TURN: Duration = Duration::from_millis(20);
 /// Of how many clients refusals are remembered.
@@ -51,7 +51,7 @@ struct State {
 struct Refused {
     in_a_row: u32,
     at: Instant,
-    /// The longest time from a refusal to the next push.
+    /// The time from the last refusal to the push after it.
     round_trip: Duration,
 }
 
@@ -71,9 +71,8 @@ impl Turns {
     /// Waits while it is somebody else's turn.
     async fn wait(&self, client: &ClientId) {
         loop {
-            let mut ended = std::pin::pin!(self.ended.notified());
-            // Before looking, so that an end in between is not missed.
-            ended.as_mut().enable();
+            // Made before looking, so that an end in between is not missed.
+            let ended = self.ended.notified();
             let Some(until) = self.state().others_turn(client) else { return };
             let _ = timeout_at(until, ended).await;
         }
@@ -96,7 +95,7 @@ impl State {
 
     fn arrived(&mut self, client: &ClientId) {
         if let Some(refused) = self.refused.get_mut(client) {
-            refused.round_trip = refused.round_trip.max(refused.at.elapsed().min(LONGEST_TURN));
+            refused.round_trip = refused.at.elapsed();
         }
     }
 
@@ -109,7 +108,8 @@ impl State {
         let first = Refused { in_a_row: 0, at: now, round_trip: SHORTEST_TURN / 2 };
         let refused = self.refused.entry(client.clone()).or_insert(first);
         (refused.in_a_row, refused.at) = (refused.in_a_row + 1, now);
-        if refused.in_a_row >= REFUSALS && self.turn.is_none() && now >= self.rest_until {
+        let is_due = refused.in_a_row >= REFUSALS && refused.round_trip <= LONGEST_TURN;
+        if is_due && self.turn.is_none() && now >= self.rest_until {
             let until = now + (refused.round_trip * 2).clamp(SHORTEST_TURN, LONGEST_TURN);
             self.turn = Some(Turn { client: client.clone(), began: now, until });
         }
@@ -117,7 +117,9 @@ impl State {
 
     fn end_turn(&mut self, now: Instant) {
         if let Some(turn) = self.turn.take() {
-            self.rest_until = now + (now - turn.began);
+            // One that ran out may be noticed much later: at the next push.
+            let ended = now.min(turn.until);
+            self.rest_until = ended + (ended - turn.began);
         }
     }
 }
@@ -162,37 +164,32 @@ impl SyncBackend for Turns {
 #[cfg(test)]
 mod tests {
     use livestore_backend_memory::MemoryBackend;
-    use livestore_traits::{Args, EventName, GlobalSeq, SessionId, SyncedEvent};
+    use livestore_conformance::backend::sample_events;
+    use livestore_traits::GlobalSeq;
     use tokio::time::sleep;
 
     use super::*;
 
-    fn push(client: &str, parent: u64) -> Push {
-        let event = SyncedEvent {
-            seq: GlobalSeq(parent + 1),
-            parent: GlobalSeq(parent),
-            name: EventName::new("v1.Noted").unwrap(),
-            args: Args::parse("1").unwrap(),
-            client_id: ClientId::new(client.to_owned()).unwrap(),
-            session_id: SessionId::new("s").unwrap(),
-            commit: None,
-            unit_end: true,
-            created_at: None,
-        };
-        Push::new(None, GlobalSeq(parent), None, vec![event])
+    fn turns() -> Arc<Turns> {
+        Arc::new(Turns::over(Arc::new(MemoryBackend::new())))
     }
 
-    /// Pushes again and again at the head that was told `away` before; returns how often it was refused.
-    async fn push_until_accepted(backend: &Turns, client: &str, away: Duration) -> u32 {
+    fn push(client: &str, parent: u64) -> Push {
+        Push::new(None, GlobalSeq(parent), None, sample_events(client, GlobalSeq(parent), 1))
+    }
+
+    /// Pushes again and again at the head that was told `away` before, and is not refused for ever.
+    async fn push_until_accepted(backend: &Turns, client: &str, away: Duration) {
         let (mut head, mut refused) = (0, 0);
         loop {
             sleep(away).await;
             match backend.push(push(client, head)).await {
-                Ok(_) => return refused,
+                Ok(_) => return,
                 Err(PushError::UpstreamAhead { head: now, .. }) => head = now.0,
                 Err(error) => panic!("{error}"),
             }
             refused += 1;
+            assert!(refused <= 2 * REFUSALS, "{client} was refused {refused} times");
         }
     }
 
@@ -202,34 +199,66 @@ mod tests {
         }
     }
 
+    /// Is refused as often as a turn takes, each time `away` after the time before, and does not come again.
+    async fn be_refused(backend: &Turns, client: &str, away: Duration) {
+        for _ in 0..REFUSALS {
+            sleep(away).await;
+            backend.push(push(client, 0)).await.unwrap_err();
+        }
+    }
+
+    /// How long a push of `client`, which is accepted, has to wait.
+    async fn wait_of(backend: &Turns, client: &str, parent: u64) -> Duration {
+        let began = Instant::now();
+        backend.push(push(client, parent)).await.unwrap();
+        began.elapsed()
+    }
+
     /// It was never accepted: something nearer always came first.
     #[tokio::test(start_paused = true)]
     async fn who_is_far_away_gets_a_turn() {
-        let backend = Arc::new(Turns::over(Arc::new(MemoryBackend::new())));
+        let backend = turns();
         let near = tokio::spawn(push_for_ever(backend.clone()));
         for _ in 0..10 {
-            let refused = push_until_accepted(&backend, "far", Duration::from_millis(200)).await;
-            assert!(refused <= 2 * REFUSALS, "refused {refused} times");
+            push_until_accepted(&backend, "far", Duration::from_millis(200)).await;
         }
         near.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_come_is_not_waited_for_long() {
-        let backend = Arc::new(Turns::over(Arc::new(MemoryBackend::new())));
+        let backend = turns();
         backend.push(push("near", 0)).await.unwrap();
-        for _ in 0..REFUSALS {
-            sleep(Duration::from_millis(100)).await;
-            backend.push(push("far", 0)).await.unwrap_err();
-        }
-        let began = Instant::now();
-        backend.push(push("near", 1)).await.unwrap();
-        let waited = began.elapsed();
+        be_refused(&backend, "far", Duration::from_millis(100)).await;
+        let waited = wait_of(&backend, "near", 1).await;
         assert!(waited > Duration::ZERO && waited <= LONGEST_TURN, "{waited:?}");
         // As long as the turn took, there is no other one.
         backend.push(push("far", 0)).await.unwrap_err();
-        let began = Instant::now();
-        backend.push(push("near", 2)).await.unwrap();
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(wait_of(&backend, "near", 2).await, Duration::ZERO);
+    }
+
+    /// The turn counted as long as nobody pushed, and for as long again there was no other one.
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_nobody_saw_run_out_ended_in_time() {
+        let backend = turns();
+        backend.push(push("near", 0)).await.unwrap();
+        be_refused(&backend, "far", Duration::from_millis(100)).await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(wait_of(&backend, "near", 1).await, Duration::ZERO);
+        be_refused(&backend, "far", Duration::from_millis(100)).await;
+        assert!(wait_of(&backend, "near", 2).await > Duration::ZERO, "there was no other turn");
+    }
+
+    /// Everybody waited for the longest turn, and it was over when the push came.
+    #[tokio::test(start_paused = true)]
+    async fn who_would_come_too_late_is_not_waited_for() {
+        let backend = turns();
+        backend.push(push("near", 0)).await.unwrap();
+        be_refused(&backend, "far", LONGEST_TURN + Duration::from_millis(200)).await;
+        assert_eq!(wait_of(&backend, "near", 1).await, Duration::ZERO);
+        // One slow answer is not held against it.
+        sleep(LONGEST_TURN / 2).await;
+        backend.push(push("far", 0)).await.unwrap_err();
+        assert!(wait_of(&backend, "near", 2).await > Duration::ZERO, "there was no turn");
     }
 }
