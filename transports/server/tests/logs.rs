@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use livestore_backend_memory::MemoryBackends;
+use livestore_conformance::backend::sample_events;
 use livestore_server::{AccessDenied, AccessRequest, Authorizer, Principal, PushDenied, Server, SyncPayload};
-use livestore_traits::{
-    Args, ClientId, EventName, GlobalSeq, Push, SessionId, StoreId, SyncBackend, SyncedEvent,
-};
+use livestore_traits::{GlobalSeq, Push, StoreId, SyncBackend, SyncedEvent};
 use livestore_transport_http::{HttpBackend, HttpConfig};
 use livestore_transport_ws::{PayloadSource, WsBackend, WsConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,18 +42,7 @@ impl std::io::Write for Log {
 }
 
 fn push() -> Push {
-    let event = SyncedEvent {
-        seq: GlobalSeq(1),
-        parent: GlobalSeq(0),
-        name: EventName::new("v1.Noted").unwrap(),
-        args: Args::parse("1").unwrap(),
-        client_id: ClientId::new("client").unwrap(),
-        session_id: SessionId::new("session").unwrap(),
-        commit: None,
-        unit_end: true,
-        created_at: None,
-    };
-    Push::new(None, GlobalSeq(0), None, vec![event])
+    Push::new(None, GlobalSeq(0), None, sample_events("client", GlobalSeq(0), 1))
 }
 
 /// Both native clients, showing `payload`.
