@@ -20,6 +20,7 @@
 
 mod connector;
 mod dialer;
+mod heard;
 mod keep;
 mod roots;
 mod route;
@@ -27,6 +28,7 @@ mod stream;
 
 pub use connector::{ByteStream, Connector};
 pub use dialer::{DialError, Dialer};
+pub use heard::Heard;
 pub use keep::{Abandoned, Commands, Ended, Pace, Protocol, keep_connected};
 pub use roots::{InvalidRoot, Roots};
 pub use stream::Stream;

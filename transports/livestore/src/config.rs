@@ -31,7 +31,7 @@ pub struct LiveStoreWsConfig {
     pub max_backoff: Duration,
     /// How often to ping. The reference server answers without waking up.
     pub ping_interval: Duration,
-    /// How long an answer to a ping may take before the connection counts as broken.
+    /// How long nothing may come after a ping before the connection counts as broken.
     pub pong_timeout: Duration,
     /// The largest message taken from the server, in bytes. Servers of this protocol send up to 900,000.
     pub max_frame_bytes: usize,

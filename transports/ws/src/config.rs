@@ -31,7 +31,7 @@ pub struct WsConfig {
     pub max_backoff: Duration,
     /// After how long a time of saying nothing to ping. Servers close connections that are silent for 60 seconds.
     pub ping_interval: Duration,
-    /// How long an answer to a ping may take before the connection counts as broken.
+    /// How long nothing may come after a ping before the connection counts as broken.
     pub pong_timeout: Duration,
     /// The largest message taken from the server, in bytes.
     pub max_frame_bytes: usize,

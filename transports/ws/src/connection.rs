@@ -11,7 +11,7 @@ use futures::future::poll_fn;
 use futures::{SinkExt, StreamExt};
 use http::HeaderValue;
 use hyper_util::rt::TokioIo;
-use livestore_dial::{Commands, Dialer, Ended, Stream};
+use livestore_dial::{Commands, Dialer, Ended, Heard, Stream};
 use livestore_traits::{Capabilities, Limits, PullError, PullPage, Push, PushAck, PushError};
 use livestore_wire::{
     ClientFrame, Encoding, PAYLOAD_HEADER, PageHead, SUBPROTOCOL, ServerFrame, SyncPayload, decode_page_body,
@@ -30,7 +30,7 @@ const MESSAGES_PER_TURN: usize = 64;
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Connection {
-    socket: WebSocketStream<TokioIo<Stream>>,
+    socket: WebSocketStream<Heard<TokioIo<Stream>>>,
     config: WsConfig,
     capabilities: Capabilities,
     pushes: BTreeMap<u64, oneshot::Sender<Result<PushAck, PushError>>>,
@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     /// The head of the page whose body is the next message.
     announced: Option<(u64, PageHead)>,
     said_at: Instant,
-    /// When a ping was sent, if nothing has come since.
+    /// When a ping was sent, if no message has come since.
     pinged_at: Option<Instant>,
 }
 
@@ -55,7 +55,7 @@ impl Connection {
             Some(source) => Some(source.payload().await.map_err(|error| WsError::Payload(error.into()))?),
             None => None,
         };
-        let stream = dialer.dial(&config.uri).await?;
+        let stream = Heard::new(dialer.dial(&config.uri).await?);
         let (mut socket, response) =
             builder(config, payload.as_ref()).connect_on(stream).await.map_err(WsError::handshake)?;
         let agreed = response.headers().get("sec-websocket-protocol");
@@ -132,11 +132,14 @@ impl Connection {
         }
     }
 
-    /// Pings when it was silent for long; an answer that does not come means that the connection is half open.
+    /// Pings when it was silent for long; if nothing comes then, not even a part of a message, the connection is half open.
     fn check_liveness(&mut self, now: Instant) -> Result<(), WsError> {
         match self.pinged_at {
-            Some(pinged_at) if now.duration_since(pinged_at) >= self.config.pong_timeout => {
-                return Err(WsError::Timeout);
+            Some(pinged_at) => {
+                let heard_at = self.socket.get_ref().at();
+                if now.saturating_duration_since(pinged_at.max(heard_at)) >= self.config.pong_timeout {
+                    return Err(WsError::Timeout);
+                }
             }
             None if now.duration_since(self.said_at) >= self.config.ping_interval => {
                 self.socket.start_send_unpin(Message::ping(""))?;

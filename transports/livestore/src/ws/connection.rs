@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::future::poll_fn;
 use futures::{SinkExt, StreamExt};
-use livestore_dial::{Commands, Ended};
+use livestore_dial::{Commands, Ended, Heard};
 use livestore_wire::SyncPayload;
 use livestore_wire::livestore::{
     Call, ClientFrame, Exit, PullItem, PushCall, Request, RequestContext, RequestId, ServerFrame, Transport,
@@ -34,13 +34,13 @@ const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Heard<S>>,
     config: Arc<LiveStoreWsConfig>,
     payload: Option<SyncPayload>,
     pushes: BTreeMap<u64, RunningPush>,
     pulls: BTreeMap<u64, RunningPull>,
     pinged_at: Instant,
-    /// Whether nothing has come since.
+    /// Whether no message has come since.
     is_silent: bool,
 }
 
@@ -61,7 +61,7 @@ struct RunningPull {
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
     /// Pings, and waits for the server's first message.
     pub(super) async fn open(
-        socket: WebSocketStream<S>,
+        socket: WebSocketStream<Heard<S>>,
         config: Arc<LiveStoreWsConfig>,
         payload: Option<SyncPayload>,
     ) -> Result<Self, LiveStoreError> {
@@ -119,10 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 
-    /// Pings; if nothing at all comes after one, the connection is half open.
+    /// Pings; if nothing comes after one, not even a part of a message, the connection is half open.
     fn check_liveness(&mut self, now: Instant) -> Result<(), LiveStoreError> {
         let since = now.duration_since(self.pinged_at);
-        if self.is_silent && since >= self.config.pong_timeout {
+        let heard_at = self.socket.get_ref().at();
+        let silence = now.saturating_duration_since(self.pinged_at.max(heard_at));
+        if self.is_silent && silence >= self.config.pong_timeout {
             return Err(LiveStoreError::Timeout);
         }
         if since >= self.config.ping_interval {

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use livestore_dial::Dialer;
+use livestore_dial::{Dialer, Heard};
 use livestore_wire::SyncPayload;
 use livestore_wire::livestore::Transport;
 use sha1_smol::Sha1;
@@ -39,7 +39,7 @@ pub(super) trait Connect: Send + 'static {
     fn connect(
         &self,
         payload: Option<&SyncPayload>,
-    ) -> impl Future<Output = Result<WebSocketStream<Self::Stream>, LiveStoreError>> + Send;
+    ) -> impl Future<Output = Result<WebSocketStream<Heard<Self::Stream>>, LiveStoreError>> + Send;
 }
 
 /// Makes them to the server of a config.
@@ -81,7 +81,7 @@ impl Connect for Handshake {
     async fn connect(
         &self,
         payload: Option<&SyncPayload>,
-    ) -> Result<WebSocketStream<Self::Stream>, LiveStoreError> {
+    ) -> Result<WebSocketStream<Heard<Self::Stream>>, LiveStoreError> {
         let uri = self.config.url.uri(Transport::Ws, payload);
         let stream = self.dialer.dial(&uri).await?.into_inner();
         let (mut sender, connection) = http1::handshake(stream).await.map_err(LiveStoreError::broken)?;
@@ -98,7 +98,7 @@ impl Connect for Handshake {
         }
         let stream = hyper::upgrade::on(response).await.map_err(LiveStoreError::broken)?;
         let limits = Limits::default().max_payload_len(Some(self.config.max_frame_bytes));
-        Ok(ClientBuilder::new().limits(limits).take_over(TokioIo::new(stream)))
+        Ok(ClientBuilder::new().limits(limits).take_over(Heard::new(TokioIo::new(stream))))
     }
 }
 

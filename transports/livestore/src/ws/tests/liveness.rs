@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::*;
@@ -52,6 +53,25 @@ async fn any_frame_is_a_sign_of_life() {
         peer.chunk(&id, &[item(seq, seq, no_more())]).await;
     }
     reading.await.unwrap();
+}
+
+/// A page that took longer over a slow link than the answer to a ping may was never got, whatever the number of attempts.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_a_frame_is_a_sign_of_life() {
+    let (mut server, backend) = start();
+    let mut pages = pulling(&backend, 0);
+    let reading = tokio::spawn(async move { pages.next().await.unwrap().unwrap().through });
+    let mut peer = server.accept().await;
+    let (id, _) = peer.pull().await;
+    let chunk = json!({"_tag": "Chunk", "requestId": id, "values": [item(1, 1, no_more())]}).to_string();
+    let mut frame = vec![0x81, 126];
+    frame.extend(u16::try_from(chunk.len()).unwrap().to_be_bytes());
+    frame.extend(chunk.as_bytes());
+    for part in frame.chunks(20) {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        peer.socket.get_mut().write_all(part).await.unwrap();
+    }
+    assert_eq!(reading.await.unwrap(), GlobalSeq(1));
 }
 
 #[tokio::test(start_paused = true)]

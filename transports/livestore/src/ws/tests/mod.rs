@@ -7,7 +7,7 @@ mod pushing;
 use std::sync::Arc;
 
 use futures::{SinkExt, StreamExt};
-use livestore_dial::DialError;
+use livestore_dial::{DialError, Heard};
 use livestore_traits::{
     Args, BackendId, BoxStream, ClientId, ConnectionStatus, Cursor, EventName, GlobalSeq, Pull, PullError,
     PullMode, PullPage, Push, PushAck, PushError, SessionId, StoreId, SyncBackend, SyncedEvent,
@@ -41,14 +41,14 @@ impl Connect for Pipes {
     async fn connect(
         &self,
         payload: Option<&SyncPayload>,
-    ) -> Result<WebSocketStream<DuplexStream>, LiveStoreError> {
+    ) -> Result<WebSocketStream<Heard<DuplexStream>>, LiveStoreError> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let peer = Peer {
             socket: ServerBuilder::new().serve(theirs),
             payload: payload.map(|payload| payload.as_json().to_owned()),
         };
         self.arriving.send(peer).map_err(|_| DialError::Connect("nobody listens".to_owned()))?;
-        Ok(ClientBuilder::new().take_over(ours))
+        Ok(ClientBuilder::new().take_over(Heard::new(ours)))
     }
 }
 
