@@ -23,6 +23,7 @@ use crate::lifecycle::{Phase, Running};
 use crate::limits::ServerLimits;
 use crate::livestore;
 use crate::service::{Shared, SyncBody};
+use crate::write_timeout::WriteTimeout;
 use crate::ws::{Handshake, Session};
 
 /// How many bytes may be fed to a WebSocket before it is flushed.
@@ -174,7 +175,7 @@ where
 }
 
 /// A connection that has become a WebSocket.
-type UpgradedSocket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+type UpgradedSocket = WebSocketStream<WriteTimeout<TokioIo<hyper::upgrade::Upgraded>>>;
 
 /// Answers the handshake; the WebSocket begins once the answer is out.
 fn upgrade<B, F>(
@@ -199,10 +200,12 @@ where
             // The peer left before the answer was out.
             return;
         };
+        // Where the service is mounted elsewhere, the stream below knows no bound.
+        let upgraded = WriteTimeout::new(TokioIo::new(upgraded), limits.write_timeout);
         let socket = ServerBuilder::new()
             .limits(tokio_websockets::Limits::default().max_payload_len(Some(limits.max_frame_bytes)))
             .config(tokio_websockets::Config::default().flush_threshold(FLUSH_THRESHOLD_BYTES))
-            .serve(TokioIo::new(upgraded));
+            .serve(upgraded);
         serve(socket, limits, running).await;
         drop(permit);
     });

@@ -1,4 +1,5 @@
-//! A WebSocket that is read and written in turns, and watched: whether the peer says anything, whether it takes anything.
+//! A WebSocket that is read and written in turns, and watched: whether the peer says anything. Whether it takes anything is
+//! watched by the stream below (`write_timeout.rs`), which sees bytes where this sees messages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,31 +16,26 @@ use crate::limits::ServerLimits;
 pub(crate) struct Socket<S> {
     inner: WebSocketStream<S>,
     limits: Arc<ServerLimits>,
-    /// When the peer last said anything.
+    /// When the peer last said anything, or could not be heard: while the socket has no room, nothing is read.
     heard_at: Instant,
-    /// Since when the socket takes nothing, if so.
-    blocked_since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) fn new(inner: WebSocketStream<S>, limits: Arc<ServerLimits>) -> Self {
-        Self { inner, limits, heard_at: Instant::now(), blocked_since: None }
+        Self { inner, limits, heard_at: Instant::now() }
     }
 
     pub(crate) fn into_inner(self) -> WebSocketStream<S> {
         self.inner
     }
 
-    /// The shortest time after which the socket wants to be checked.
+    /// The time after which the socket wants to be checked.
     pub(crate) fn shortest_bound(&self) -> Duration {
-        self.limits.idle_timeout.min(self.limits.write_timeout)
+        self.limits.idle_timeout
     }
 
-    /// Whether the peer has been silent or deaf for too long.
+    /// Whether the peer has been silent for too long.
     pub(crate) fn check_times(&self, now: Instant) -> Option<Closing> {
-        if self.blocked_since.is_some_and(|since| now.duration_since(since) >= self.limits.write_timeout) {
-            return Some(Closing::Dead);
-        }
         let is_idle = now.saturating_duration_since(self.heard_at) >= self.limits.idle_timeout;
         is_idle.then(|| Closing::with(CloseCode::POLICY_VIOLATION, "nothing was heard for too long"))
     }
@@ -48,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Closing> {
         let room = self.inner.poll_ready_unpin(cx)?;
         if room.is_pending() {
-            self.note_blocked(true);
+            self.heard_at = Instant::now();
         }
         Ok(room)
     }
@@ -70,17 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Closing> {
-        let flushed = self.inner.poll_flush_unpin(cx)?;
-        self.note_blocked(flushed.is_pending());
+        let _ = self.inner.poll_flush_unpin(cx)?;
         Ok(())
-    }
-
-    fn note_blocked(&mut self, is_blocked: bool) {
-        if is_blocked {
-            self.blocked_since.get_or_insert_with(Instant::now);
-        } else {
-            self.blocked_since = None;
-        }
     }
 }
 
