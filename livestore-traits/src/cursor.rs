@@ -13,7 +13,8 @@ pub struct Cursor {
     /// The last event the client has; exclusive.
     pub after: GlobalSeq,
     /// The backend's own mark of the history up to `after`: opaque, stored by the client, given back as it came. With
-    /// it a backend notices that it was replaced or restored under the client.
+    /// it a backend notices that it was replaced or restored under the client. At most 4096 bytes: clients put it into a
+    /// URL.
     pub token: Option<Bytes>,
 }
 

@@ -8,6 +8,9 @@ use livestore_traits::{
 use super::BackendFixture;
 use super::client::{Client, pull_error};
 
+/// Clients put a token into the URL of their next pull.
+const MAX_TOKEN_BYTES: usize = 4096;
+
 /// A cursor beyond the head is one of another history.
 ///
 /// Verifies: cursors name a history.
@@ -40,15 +43,16 @@ pub async fn a_foreign_token_diverged<F: BackendFixture>(fixture: &F) {
     }
 }
 
-/// A token of this history names its own place, not another.
+/// A token of this history names its own place, not another, and fits a URL.
 ///
-/// Verifies: cursors name a history up to a place.
+/// Verifies: cursors name a history up to a place; a token has at most 4096 bytes.
 pub async fn a_token_at_another_place_diverged<F: BackendFixture>(fixture: &F) {
     let (_store, client) = Client::of_new_store(fixture).await;
     let first = client.push(client.events(GlobalSeq::ROOT, 2)).await.unwrap().cursor;
     client.push(client.events(GlobalSeq(2), 2)).await.unwrap();
-    if first.token.is_some() {
-        let error = client.pull_error(Cursor { after: GlobalSeq(4), token: first.token }).await;
+    if let Some(token) = first.token {
+        assert!(token.len() <= MAX_TOKEN_BYTES, "a token of {} bytes", token.len());
+        let error = client.pull_error(Cursor { after: GlobalSeq(4), token: Some(token) }).await;
         assert!(matches!(error, PullError::Diverged(_)), "{error:?}");
     }
 }
