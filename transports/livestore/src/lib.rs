@@ -27,7 +27,8 @@
 //! - Acknowledgements say nothing of what was stored. When and by which backend, which make an event's cursor, is taken
 //!   from the echo on a live pull, or asked for.
 //! - The reference server refuses a repeated push as one that comes too late. This client then looks whether the batch
-//!   stands there already, and takes it as acknowledged.
+//!   stands there already, and takes it as acknowledged. That costs a pull with nearly every refusal, also where
+//!   only somebody else was first.
 //! - Cursors have no token of the server's. This client makes one of the last event's time, and begins each pull with
 //!   that event: a log that was replaced or set back under the client is noticed, also when it has grown since.
 //! - A refusal by a hook of the server's (`UnknownError`) looks like trouble that passes. The batch is kept and tried
