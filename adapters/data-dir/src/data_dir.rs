@@ -6,7 +6,7 @@ use std::time::Duration;
 use livestore_engine::{SessionOptions, Store, StoreBuilder, StoreConfig};
 use livestore_eventlog_redb::RedbEventlog;
 use livestore_leader_file::FileElection;
-use livestore_materializer_sqlite::{SqliteOptions, SqliteSchema, SqliteStates};
+use livestore_materializer_sqlite::{SqliteSchema, SqliteStates};
 use livestore_traits::{SessionId, StoreId};
 use livestore_transport_local::{LocalConfig, LocalRendezvous};
 
@@ -55,11 +55,6 @@ impl DataDir {
     /// All processes that share the directory need the same tables and events; one with others is told so when it starts.
     /// Each may have an upstream; the one that leads uses its own.
     pub fn store(&self, schema: SqliteSchema) -> StoreBuilder {
-        self.store_with(schema, SqliteOptions::new())
-    }
-
-    /// As [`Self::store`], with states that are kept as `options` say.
-    pub fn store_with(&self, schema: SqliteSchema, options: SqliteOptions) -> StoreBuilder {
         let mut meeting = LocalConfig::new(self.store_id.clone());
         meeting.definitions = Some(schema.fingerprint().into());
         let mut config = StoreConfig::default();
@@ -70,7 +65,7 @@ impl DataDir {
             .election(FileElection::new(&self.path))
             .rendezvous(LocalRendezvous::new(&self.path, meeting))
             .open_eventlog(move || RedbEventlog::open(&eventlog))
-            .states(SqliteStates::new(self.state(), schema).options(options))
+            .states(SqliteStates::new(self.state(), schema))
     }
 
     /// A session that is called `id` each time, so that what belongs to it is found again after a restart. If a live
