@@ -55,16 +55,12 @@ impl LeaderElection for FileElection {
     }
 
     async fn try_acquire(&self) -> Result<Option<Box<dyn Leadership>>, LeaderError> {
-        std::fs::create_dir_all(&self.dir).map_err(failed("make the directory", &self.dir))?;
-        let Some(lock) = Lock::try_take(&self.dir)? else {
-            return Ok(None);
-        };
-        // Syncing takes milliseconds. If the caller stops waiting meanwhile, the lock is given back when it is done, and
-        // a term was passed over.
+        // Outwaiting those who only ask, and syncing, take milliseconds. If the caller stops waiting meanwhile, a lock that
+        // was taken is given back when it is done, and a term was passed over.
         let dir = self.dir.clone();
-        let begin = tokio::task::spawn_blocking(move || FileLeadership::begin(lock, &dir));
+        let begin = tokio::task::spawn_blocking(move || FileLeadership::try_begin(&dir));
         match begin.await {
-            Ok(leadership) => Ok(Some(Box::new(leadership?))),
+            Ok(leadership) => Ok(leadership?.map(|leadership| Box::new(leadership) as Box<dyn Leadership>)),
             Err(error) => Err(LeaderError::Storage(error.into())),
         }
     }
@@ -82,12 +78,14 @@ struct FileLeadership {
 }
 
 impl FileLeadership {
-    /// Takes the next term, durably, before anybody hears of it.
-    fn begin(lock: Lock, dir: &Path) -> Result<Self, LeaderError> {
+    /// Takes the lock unless somebody holds it, and the next term, durably, before anybody hears of it. Blocks.
+    fn try_begin(dir: &Path) -> Result<Option<Self>, LeaderError> {
+        std::fs::create_dir_all(dir).map_err(failed("make the directory", dir))?;
+        let Some(lock) = Lock::try_take(dir)? else { return Ok(None) };
         let last = Holder::load(dir)?.map_or(Term(0), |holder| holder.term);
         let term = Term(last.0 + 1);
         Holder::this_process(term).store(dir)?;
-        Ok(Self { term, _lock: lock })
+        Ok(Some(Self { term, _lock: lock }))
     }
 }
 

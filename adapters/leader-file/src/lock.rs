@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_micros(500);
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// Takes the lock unless somebody holds it; never waits for a holder.
+    /// Takes the lock unless somebody holds it; never waits for a holder, but blocks while somebody only asks.
     pub(crate) fn try_take(dir: &Path) -> Result<Option<Self>, LeaderError> {
         let path = dir.join(FILE);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 
 use livestore_leader_file::FileElection;
 use livestore_traits::{LeaderElection, LeaderError, Leadership, Term};
@@ -134,4 +135,19 @@ async fn a_damaged_record_is_an_error_and_not_term_one() {
     }
     std::fs::write(dir.path().join("leader"), "term 41\npid 1\n").unwrap();
     assert_eq!(election.try_acquire().await.unwrap().unwrap().term(), Term(42));
+}
+
+/// Somebody who only asks was outwaited on the executor's thread.
+#[tokio::test]
+async fn seeking_leadership_blocks_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let election = FileElection::new(dir.path());
+    drop(election.acquire().await.unwrap());
+    let asking = std::fs::File::open(dir.path().join("leader.lock")).unwrap();
+    asking.lock_shared().unwrap();
+    let mut attempt = election.try_acquire();
+    assert!(attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    asking.unlock().unwrap();
+    drop(attempt);
+    drop(election.acquire().await.unwrap());
 }
