@@ -8,6 +8,7 @@ use livestore_traits::{
     Args, BoxError, Event, EventContext, EventName, EventSet, MaterializeError, TypedEvent,
 };
 use rusqlite::Connection;
+use sha1_smol::Sha1;
 
 use crate::catalog::{self, Catalog};
 use crate::error::storage;
@@ -61,11 +62,12 @@ impl SqliteSchema {
         connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(storage)
     }
 
-    /// Names all that must be equal for one state to be restored from the snapshot of another: tables, version, and known
-    /// events.
+    /// A short name of all that must be equal for one state to be restored from the snapshot of another: tables, version, and
+    /// known events.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("sqlite format {FORMAT}\n{}\n{}", self.definitions(), self.event_names())
+        let all = format!("sqlite format {FORMAT}\n{}\n{}", self.definitions(), self.event_names());
+        Sha1::from(all).digest().to_string()
     }
 
     /// All that decides what a state looks like, apart from which events are known.
