@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use livestore_traits::StoreId;
 
+/// What every message of a leader or a session fits in, in bytes: up to 4 MiB of args, one event more as the usual limits
+/// allow it, and what stands beside args. Where an item did not fit, its session would attach and lose the connection again
+/// and again.
+pub const LEAST_FRAME_BYTES: usize = 8 * 1024 * 1024;
+
 /// How a [`LocalRendezvous`](crate::LocalRendezvous) behaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -18,7 +23,7 @@ pub struct LocalConfig {
     pub definitions: Option<Arc<str>>,
     /// Over what to be reached.
     pub medium: Medium,
-    /// The largest message, in bytes.
+    /// The largest message, in bytes. At least [`LEAST_FRAME_BYTES`], whatever is said here.
     pub max_frame_bytes: usize,
     /// The largest snapshot taken in, in bytes; it is received into memory.
     pub max_snapshot_bytes: u64,

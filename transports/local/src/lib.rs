@@ -55,7 +55,7 @@ mod rendezvous;
 mod server;
 mod socket;
 
-pub use config::{LocalConfig, Medium};
+pub use config::{LEAST_FRAME_BYTES, LocalConfig, Medium};
 pub use error::LocalError;
 pub use greeting::PROTOCOL_VERSION;
 pub use rendezvous::LocalRendezvous;

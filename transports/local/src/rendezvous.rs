@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use crate::address::{Address, Secret};
 use crate::client::RemoteLink;
 use crate::server::Server;
-use crate::{LocalConfig, LocalError, socket};
+use crate::{LEAST_FRAME_BYTES, LocalConfig, LocalError, socket};
 
 /// Where the processes that use one data directory meet.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ pub struct LocalRendezvous {
 impl LocalRendezvous {
     /// The rendezvous in the directory `dir`, which is made when it is opened if it is not there.
     #[must_use]
-    pub fn new(dir: impl Into<PathBuf>, config: LocalConfig) -> Self {
+    pub fn new(dir: impl Into<PathBuf>, mut config: LocalConfig) -> Self {
+        config.max_frame_bytes = config.max_frame_bytes.max(LEAST_FRAME_BYTES);
         Self { dir: dir.into().into(), config: Arc::new(config) }
     }
 }

@@ -65,7 +65,8 @@ impl SessionSender for RemoteSender {
             return Err(LinkError::Gone);
         }
         let is_first = unsent.is_empty();
-        // One that is too large would be refused again and again, by every leader.
+        // One that is too large would break the connection, and with it one after another: the session sends it again when
+        // it has attached anew. So bounds of the session's own have to stay below this one.
         encode(&message, &mut unsent.bytes, outbox.config.max_frame_bytes)
             .map_err(|error| LinkError::Refused(in_words(&error)))?;
         // Otherwise a task is writing already, and goes on with this.

@@ -10,8 +10,8 @@ use crate::error::in_words;
 use crate::frame::{header, write_all};
 use crate::message::{Answer, Outcome};
 
-/// The bytes of one piece; each costs a hop to a thread that may block.
-pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
+/// The bytes of one piece, which fits every frame; each costs a hop to a thread that may block.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 impl Server {
     pub(super) async fn snapshot(

@@ -9,7 +9,7 @@ use livestore_traits::{
     Args, Attach, CommitRef, Event, EventName, LinkError, Rendezvous as _, SeqNum, SessionMessage,
     SessionPayload, SessionPush,
 };
-use livestore_transport_local::{LocalRendezvous, Medium};
+use livestore_transport_local::{LEAST_FRAME_BYTES, LocalRendezvous, Medium};
 
 use crate::support::{attach, client_id, config, item, soon, test_link};
 
@@ -92,11 +92,12 @@ async fn dropping_the_sender_detaches() {
     assert_eq!(soon(attachment.items.collect::<Vec<_>>()).await, []);
 }
 
-/// A push that no leader would take in is refused where it is made, instead of breaking one connection after another.
+/// A push that no leader would take in is refused where it is made, instead of breaking the connection.
 #[tokio::test]
 async fn a_push_beyond_the_bound_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config();
+    // Too little for what leaders say.
     config.max_frame_bytes = 1000;
     let rendezvous = LocalRendezvous::new(dir.path(), config);
     let (link, mut sessions) = test_link();
@@ -104,10 +105,14 @@ async fn a_push_beyond_the_bound_is_refused() {
     let attachment = soon(rendezvous.connect().attach(attach("s1"))).await.unwrap();
     let mut session = soon(sessions.recv()).await.unwrap();
     let push = |bytes| SessionPush { attempt: 1, base: SeqNum::ROOT, events: vec![event(bytes)] };
-    let refused = attachment.sender.send(SessionMessage::Push(push(1000))).unwrap_err();
-    assert!(matches!(&refused, LinkError::Refused(why) if why.contains("at most 1000")), "{refused}");
-    attachment.sender.send(SessionMessage::Push(push(500))).unwrap();
-    assert_eq!(soon(session.messages.recv()).await, Some(SessionMessage::Push(push(500))));
+    let refused = attachment.sender.send(SessionMessage::Push(push(LEAST_FRAME_BYTES))).unwrap_err();
+    assert!(
+        matches!(&refused, LinkError::Refused(why) if why.contains(&format!("at most {LEAST_FRAME_BYTES}"))),
+        "{refused}"
+    );
+    let largest = push(LEAST_FRAME_BYTES - 1000);
+    attachment.sender.send(SessionMessage::Push(largest.clone())).unwrap();
+    assert_eq!(soon(session.messages.recv()).await, Some(SessionMessage::Push(largest)));
 }
 
 /// Attaching may be given up at every point: what is left of it is never attached after the next one, which that would

@@ -38,6 +38,14 @@ async fn a_state_arrives_as_it_is() {
     }
 }
 
+/// Its pieces were larger than the frames that were taken in.
+#[tokio::test]
+async fn a_bound_that_is_too_small_for_its_pieces_is_raised() {
+    let mut small = config();
+    small.max_frame_bytes = 1000;
+    assert_eq!(snapshot(state(3_000_000), small).await.unwrap().snapshot.len, 3_000_000);
+}
+
 /// Many sessions that start at once get their turns.
 #[tokio::test]
 async fn many_states_are_asked_for_at_once() {
