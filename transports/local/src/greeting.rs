@@ -82,12 +82,12 @@ pub(crate) async fn greet_session(
     Err(LocalError::Protocol(format!("it speaks version {}", theirs.version)))
 }
 
-/// The session's side. Returns what the leader calls itself.
+/// The session's side. A leader of another version is named in the error.
 pub(crate) async fn greet_leader(
     read: &mut (impl AsyncRead + Unpin),
     write: &mut (impl AsyncWrite + Unpin),
     secret: &Secret,
-) -> Result<String, LinkError> {
+) -> Result<(), LinkError> {
     let ours = Greeting::of(*secret.of_session()).encode();
     write.write_all(&ours).await.map_err(LocalError::from)?;
     let theirs = Greeting::read(read).await?;
@@ -98,7 +98,7 @@ pub(crate) async fn greet_leader(
     let mut label = vec![0; usize::from(label_bytes)];
     read.read_exact(&mut label).await.map_err(LocalError::from)?;
     let label = String::from_utf8_lossy(&label).into_owned();
-    if theirs.version == PROTOCOL_VERSION { Ok(label) } else { Err(other_version(&label, theirs.version)) }
+    if theirs.version == PROTOCOL_VERSION { Ok(()) } else { Err(other_version(&label, theirs.version)) }
 }
 
 fn other_version(label: &str, version: u32) -> LinkError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use livestore_traits::{BoxStream, LeaderReport};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{Connection, Server};
 use crate::LocalError;
@@ -24,7 +24,6 @@ impl Server {
 impl Connection {
     async fn report(&mut self, mut reports: BoxStream<'static, LeaderReport>) -> Result<(), LocalError> {
         loop {
-            let next_at = Instant::now() + LEAST_INTERVAL;
             let report = tokio::select! {
                 // It says nothing more; this is how it ends.
                 _ = self.frames.next() => return Ok(()),
@@ -36,7 +35,7 @@ impl Connection {
                 },
             };
             self.send(&report).await?;
-            sleep_until(next_at).await;
+            sleep(LEAST_INTERVAL).await;
         }
     }
 }

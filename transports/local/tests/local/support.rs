@@ -42,7 +42,7 @@ pub(crate) fn client_id() -> ClientId {
     ClientId::new("c1").unwrap()
 }
 
-/// An item that is told apart by its number, with so many bytes of an answer nobody asked for.
+/// An item that is told apart by its number.
 pub(crate) fn item(stream: u64) -> LeaderItem {
     let payload = SessionPayload::Refused { attempt: stream };
     LeaderItem { stream, payload, gone: Vec::new(), client_id: client_id() }
