@@ -26,6 +26,7 @@ mod leader_status;
 mod limits;
 mod link;
 mod materializer;
+mod process;
 mod provider;
 mod rendezvous;
 mod seq;
@@ -52,6 +53,7 @@ pub use materializer::{
     Applied, EventContext, MaterializeBatch, MaterializeError, Materializer, MaterializerSource, OnFailure,
     Quarantined, Snapshot, UnknownEvent,
 };
+pub use process::{this_process, this_program};
 pub use provider::{BackendProvider, ProviderError};
 pub use rendezvous::{OpenRendezvous, Rendezvous};
 pub use seq::{GlobalSeq, ParseSeqError, Position, RebaseGeneration, SeqNum, Term};

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use livestore_traits::{LeaderError, Term};
+use livestore_traits::{LeaderError, Term, this_program};
 
 use crate::error::failed;
 
@@ -45,14 +45,7 @@ impl fmt::Display for Holder {
 impl Holder {
     /// This process, in a term.
     pub(crate) fn this_process(term: Term) -> Self {
-        let program = std::env::current_exe().ok();
-        let program = program.as_deref().and_then(Path::file_name);
-        Self {
-            term,
-            pid: std::process::id(),
-            program: program.map(|name| one_line(&name.to_string_lossy())),
-            host: host_name(),
-        }
+        Self { term, pid: std::process::id(), program: this_program(), host: host_name() }
     }
 
     /// Reads the last leader of a directory; `None` if there never was one.

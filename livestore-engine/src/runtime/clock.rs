@@ -1,6 +1,5 @@
 //! The only place of the engine that reads a clock, makes ids, or starts threads.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livestore_traits::{ClientId, ClientSecret, Identity, SessionId};
@@ -30,13 +29,6 @@ pub(crate) fn new_session_id() -> SessionId {
 #[expect(clippy::disallowed_methods, reason = "the one place that is random")]
 pub(crate) fn new_seed() -> u64 {
     fastrand::u64(..)
-}
-
-/// Which program and process this is, for people.
-pub(crate) fn label() -> Arc<str> {
-    let program = std::env::current_exe().ok();
-    let name = program.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
-    format!("{} (process {})", name.as_deref().unwrap_or("a program"), std::process::id()).into()
 }
 
 /// Waits some milliseconds of this range: for what other processes do, which tells nobody when it is done.

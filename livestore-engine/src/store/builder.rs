@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use livestore_traits::{
     Eventlog, EventlogError, Identity, LeaderElection, LeaderError, LinkError, MaterializeError,
-    Materializer, MaterializerSource, Rendezvous, SessionId, StoreId, SyncBackend,
+    Materializer, MaterializerSource, Rendezvous, SessionId, StoreId, SyncBackend, this_process,
 };
 
 use super::handle::Store;
@@ -253,7 +253,7 @@ impl StoreBuilder {
             // Each would fence the other, again and again.
             return Err(StartError::Missing("election, which a rendezvous needs"));
         }
-        let label = |given: Arc<str>| if given.is_empty() { clock::label() } else { given };
+        let label = |given: Arc<str>| if given.is_empty() { this_process().into() } else { given };
         let leader = self.config.leader;
         let settings = LeaderSettings {
             config: LeaderConfig { label: label(leader.label), seed: clock::new_seed(), ..leader },

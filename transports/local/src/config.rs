@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use livestore_traits::StoreId;
+use livestore_traits::{StoreId, this_process};
 
 /// What every message of a leader or a session fits in, in bytes: up to 4 MiB of args, one event more as the usual limits
 /// allow it, and what stands beside args. Where an item did not fit, its session would attach and lose the connection again
@@ -71,10 +71,4 @@ impl LocalConfig {
             silence_after: Duration::from_secs(3),
         }
     }
-}
-
-fn this_process() -> String {
-    let program = std::env::current_exe().ok();
-    let name = program.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
-    format!("{} (process {})", name.as_deref().unwrap_or("a program"), std::process::id())
 }
