@@ -1,8 +1,9 @@
-//! What the tests across crates share: a small notebook application whose state shows the order of events, and a proxy
-//! that terminates TLS.
+//! What the tests across crates share: a small notebook application whose state shows the order of events, wrappers
+//! that call back between durable steps, and a proxy that terminates TLS.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod tls;
+pub mod wrap;
 
 pub use tls::TlsProxy;
 

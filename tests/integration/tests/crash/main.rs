@@ -3,4 +3,3 @@
 mod process;
 mod recovery;
 mod schema;
-mod wrap;

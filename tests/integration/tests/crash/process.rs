@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use livestore_backend_redb::{RedbBackends, RedbConfig};
 use livestore_engine::Store;
 use livestore_eventlog_redb::RedbEventlog;
+use livestore_integration::wrap::{Fuse, Passing, Point};
 use livestore_integration::{draft, line};
 use livestore_materializer_sqlite::SqliteMaterializer;
 use livestore_traits::{
@@ -19,7 +20,6 @@ use livestore_traits::{
 };
 
 use crate::schema::{lines, lines_of, replay, schema};
-use crate::wrap::{Fuse, Passing, Point};
 
 /// Tells [`child`] where to work, how often it passes which point before it aborts, and which run it is; without it
 /// that test does nothing.

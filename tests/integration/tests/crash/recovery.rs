@@ -10,6 +10,7 @@ use std::time::Instant;
 use livestore_engine::processor::{AttemptId, Input, LeaderConfig, LinkId, PullId};
 use livestore_engine::runtime::{LeaderCore, LeaderFailure, OutwardEffect};
 use livestore_eventlog_memory::MemoryStorage;
+use livestore_integration::wrap::{Fuse, Passing};
 use livestore_integration::{draft, line};
 use livestore_materializer_sqlite::SqliteMaterializer;
 use livestore_traits::{
@@ -21,7 +22,6 @@ use livestore_traits::{
 use proptest::prelude::*;
 
 use crate::schema::{lines, replay, schema};
-use crate::wrap::{Fuse, Passing};
 
 /// A state that outlives the leader that writes it, as a file does.
 #[derive(Clone, Debug)]

@@ -5,10 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use livestore_eventlog_memory::{MemoryEventlog, MemoryStorage};
-use livestore_traits::{
-    ArchiveInfo, Event, Eventlog, EventlogError, EventlogReader, Heads, LogCommit, Position, ReadLimit,
-    SeqNum, SessionId, SessionRecord, Term,
-};
+use livestore_integration::wrap::{Fuse, Passing, Point};
+use livestore_traits::EventlogError;
 use tokio::task::yield_now;
 
 /// What is to become of the logs opened through it.
@@ -25,15 +23,25 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// Opens a log, when the rig lets it.
-    pub(crate) fn open(self: &Arc<Self>, storage: &MemoryStorage) -> Result<Rigged, EventlogError> {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        storage: &MemoryStorage,
+    ) -> Result<Passing<MemoryEventlog>, EventlogError> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let held = self.released.wait_while(self.held.lock().unwrap(), |held| *held);
         drop(held);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.dawdle();
-        self.check()?;
-        self.open.fetch_add(1, Ordering::SeqCst);
-        Ok(Rigged { log: storage.open(), rig: self.clone() })
+        self.check().map_err(|why| EventlogError::Storage(why.into()))?;
+        let handle = Handle::of(self);
+        let fuse = move |point| {
+            if point == Point::BeforeLog {
+                handle.0.dawdle();
+                handle.0.check()?;
+            }
+            Ok(())
+        };
+        Ok(Passing(storage.open(), Fuse(Arc::new(fuse))))
     }
 
     /// From now on opening waits for [`Self::release`].
@@ -68,11 +76,8 @@ impl Rig {
         self.slowness.store(longest.as_micros() as u64, Ordering::SeqCst);
     }
 
-    fn check(&self) -> Result<(), EventlogError> {
-        match self.broken.load(Ordering::SeqCst) {
-            true => Err(EventlogError::Storage("the disk is broken".into())),
-            false => Ok(()),
-        }
+    fn check(&self) -> Result<(), &'static str> {
+        if self.broken.load(Ordering::SeqCst) { Err("the disk is broken") } else { Ok(()) }
     }
 
     fn dawdle(&self) {
@@ -83,47 +88,18 @@ impl Rig {
     }
 }
 
-/// A log in memory under a rig.
-#[derive(Debug)]
-pub(crate) struct Rigged {
-    log: MemoryEventlog,
-    rig: Arc<Rig>,
+/// Counts a log that is open.
+struct Handle(Arc<Rig>);
+
+impl Handle {
+    fn of(rig: &Arc<Rig>) -> Self {
+        rig.open.fetch_add(1, Ordering::SeqCst);
+        Self(rig.clone())
+    }
 }
 
-impl Drop for Rigged {
+impl Drop for Handle {
     fn drop(&mut self) {
-        self.rig.open.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl EventlogReader for Rigged {
-    fn heads(&self) -> Result<Heads, EventlogError> {
-        self.log.heads()
-    }
-    fn read(&self, after: Position, limit: ReadLimit) -> Result<Vec<Event>, EventlogError> {
-        self.log.read(after, limit)
-    }
-    fn common(&self, version: SeqNum) -> Result<SeqNum, EventlogError> {
-        self.log.common(version)
-    }
-    fn session(&self, session_id: &SessionId) -> Result<Option<SessionRecord>, EventlogError> {
-        self.log.session(session_id)
-    }
-    fn archives(&self) -> Result<Vec<ArchiveInfo>, EventlogError> {
-        self.log.archives()
-    }
-    fn read_archive(&self, id: u64, after: Position, limit: ReadLimit) -> Result<Vec<Event>, EventlogError> {
-        self.log.read_archive(id, after, limit)
-    }
-}
-
-impl Eventlog for Rigged {
-    fn commit(&mut self, term: Term, commit: LogCommit) -> Result<Heads, EventlogError> {
-        self.rig.dawdle();
-        self.rig.check()?;
-        self.log.commit(term, commit)
-    }
-    fn reader(&self) -> Result<Box<dyn EventlogReader>, EventlogError> {
-        self.log.reader()
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }

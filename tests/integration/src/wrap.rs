@@ -14,17 +14,22 @@ use livestore_traits::{
 
 /// A place between durable steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Point {
+pub enum Point {
+    /// Before a commit of the log.
     BeforeLog,
+    /// The log has committed.
     AfterLog,
+    /// The state has applied a batch.
     AfterState,
+    /// Before a push to the backend.
     BeforePush,
+    /// The backend has answered a push.
     AfterPush,
 }
 
 /// Called at each point; an error stands for a crash.
 #[derive(Clone)]
-pub(crate) struct Fuse(pub(crate) Arc<dyn Fn(Point) -> Result<(), &'static str> + Send + Sync>);
+pub struct Fuse(pub Arc<dyn Fn(Point) -> Result<(), &'static str> + Send + Sync>);
 
 impl fmt::Debug for Fuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +39,7 @@ impl fmt::Debug for Fuse {
 
 /// A log or a state that passes points.
 #[derive(Debug)]
-pub(crate) struct Passing<T>(pub(crate) T, pub(crate) Fuse);
+pub struct Passing<T>(pub T, pub Fuse);
 
 impl<T: Eventlog> EventlogReader for Passing<T> {
     fn heads(&self) -> Result<Heads, EventlogError> {
