@@ -1,4 +1,5 @@
 //! The to-do list of `examples/todo`, for LiveStore: the same events, and the same table made from them.
+//! `examples/web-todo/src/schema.ts` has the same events for a page; its positions come from SQL, see README.
 
 import { Events, makeSchema, Schema, State } from '@livestore/livestore'
 

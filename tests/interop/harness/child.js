@@ -16,6 +16,7 @@ export class Child {
   #process
   #output = ''
   #exit
+  #closed
   #endedBy
 
   /** Starts `command`. `endedBy` is the signal that ends it with the test, `options` are those of `spawn`. */
@@ -24,6 +25,8 @@ export class Child {
     this.#endedBy = endedBy
     this.#process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
     this.#exit = once(this.#process, 'exit')
+    // Comes after the exit, once all output is in.
+    this.#closed = new Promise((resolve) => this.#process.once('close', resolve))
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
@@ -52,8 +55,11 @@ export class Child {
   /** The match of the first output that matches `pattern`. */
   async says(pattern) {
     const said = await eventually(`${this.name} said ${pattern}`, () => pattern.exec(this.#output) ?? !this.isRunning)
-    if (said === true) throw new Error(`${this.name} ended without saying ${pattern}:\n${this.#output}`)
-    return said
+    if (said !== true) return said
+    await inTime(`the output of ${this.name} ended`, this.#closed)
+    const saidLast = pattern.exec(this.#output)
+    if (!saidLast) throw new Error(`${this.name} ended without saying ${pattern}:\n${this.#output}`)
+    return saidLast
   }
 
   /** Resolves with how it ended, `{ code, signal }`, whenever that is. */

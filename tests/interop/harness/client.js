@@ -9,7 +9,6 @@ const program = new URL('../clients/livestore.js', import.meta.url).pathname
 
 export class Client {
   #child
-  #name
   #calls = new Map()
   #lastCall = 0
   #ended = Promise.withResolvers()
@@ -27,7 +26,7 @@ export class Client {
   }
 
   constructor(t, name) {
-    this.#name = name
+    this.name = name
     this.#child = new Child(t, `client ${name}`, process.execPath, [...process.execArgv, program], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // In development a 0.4.0 client ends itself when an event gets another number in a rebase, if its materializer uses
@@ -48,18 +47,18 @@ export class Client {
     }
     const { resolve, reject } = this.#calls.get(id)
     this.#calls.delete(id)
-    if (error) reject(new Error(`client ${this.#name}: ${error}`))
+    if (error) reject(new Error(`client ${this.name}: ${error}`))
     else resolve(result)
   }
 
   #call(call, ...args) {
     // What waits for the store to get somewhere would wait for nothing.
-    if (this.#hasEnded) throw new Error(`the store of client ${this.#name} has ended by itself`)
+    if (this.#hasEnded) throw new Error(`the store of client ${this.name} has ended by itself`)
     const id = ++this.#lastCall
     const answer = Promise.withResolvers()
     this.#calls.set(id, answer)
     this.#child.channel.send({ id, call, args })
-    return inTime(`client ${this.#name} answered to ${call}`, answer.promise)
+    return inTime(`client ${this.name} answered to ${call}`, answer.promise)
   }
 
   /** Commits events, given as `[kind, args]`, in one transaction. */
@@ -91,24 +90,24 @@ export class Client {
 
   /** Waits until the backend has confirmed everything that this client committed. */
   confirmed() {
-    return eventually(`client ${this.#name} had everything confirmed`, async () => (await this.status()).unconfirmed === 0)
+    return eventually(`client ${this.name} had everything confirmed`, async () => (await this.status()).unconfirmed === 0)
   }
 
   /** Waits until this client has everything up to an event of the backend's. */
   reaches(head) {
-    return eventually(`client ${this.#name} reached e${head}`, async () => (await this.status()).upstream >= head)
+    return eventually(`client ${this.name} reached e${head}`, async () => (await this.status()).upstream >= head)
   }
 
   /** Waits for the store to end by itself; resolves with the exit that LiveStore gives. */
   ended() {
-    return inTime(`the store of client ${this.#name} ended`, this.#ended.promise)
+    return inTime(`the store of client ${this.name} ended`, this.#ended.promise)
   }
 
   /** Closes the store as an application does, and ends the process. */
   async close() {
     await this.#call('close')
     this.#child.channel.disconnect()
-    await inTime(`client ${this.#name} ended`, this.#child.exited())
+    await inTime(`client ${this.name} ended`, this.#child.exited())
   }
 
   /** Ends the process as a crash does. */

@@ -90,10 +90,6 @@ export class Server {
     return this.#child.says(pattern)
   }
 
-  get output() {
-    return this.#child.output
-  }
-
   /** Removes its data while it is down. */
   wipe() {
     rmSync(this.#dataDir, { recursive: true })

@@ -65,7 +65,7 @@ suite('access rules, Rust clients', () => {
       const options = { server, scheme, storeId: 'auth-list' }
       const stranger = new RustClient(t, { ...options, payload: STRANGER })
       assert.match(await stranger.attempt('add', 'not for everybody'), /^saved; will sync later: not authorized/m)
-      assert.match(server.output, /access refused.*auth-list/)
+      await server.says(/access refused.*auth-list/)
       assert.deepEqual(await server.log('auth-list', WRITER), [])
       await new RustClient(t, { ...options, payload: WRITER }).run('add', 'for those who may')
     })

@@ -13,8 +13,7 @@ import { eventually } from '../harness/wait.js'
 for (const transport of ['ws', 'http']) {
   suite(`outages, LiveStore clients over ${transport}`, () => {
     test('what was committed while the server was down is rebased when it is back', async (t) => {
-      const server = await Server.start(t)
-      const open = opener(t, { server, transport, storeId: 'offline' })
+      const { server, open } = await setUp(t, 'offline')
       let [a, b] = await Promise.all([open('a'), open('b')])
       await a.commitConfirmed(['TodoAdded', { id: 'before', text: 'before' }])
       await b.reaches(1)
@@ -30,8 +29,7 @@ for (const transport of ['ws', 'http']) {
     })
 
     test('a client that restarts goes on from its data', async (t) => {
-      const server = await Server.start(t)
-      const open = opener(t, { server, transport, storeId: 'restart' })
+      const { server, open } = await setUp(t, 'restart')
       let a = await open('a')
       const b = await open('b')
       await a.commitConfirmed(['TodoAdded', { id: 'one', text: 'one' }], ['TodoAdded', { id: 'two', text: 'two' }])
@@ -51,8 +49,7 @@ for (const transport of ['ws', 'http']) {
 
     for (const signal of ['SIGTERM', 'SIGKILL']) {
       test(`the server gets ${signal} while a client pushes, and is started again`, async (t) => {
-        const server = await Server.start(t)
-        const open = opener(t, { server, transport, storeId: 'middle' })
+        const { server, open } = await setUp(t, 'middle')
         let [a, b] = await Promise.all([open('a'), open('b')])
         const ids = []
         const add = () => a.add(ids[ids.push(`item-${ids.length}`) - 1])
@@ -76,29 +73,19 @@ for (const transport of ['ws', 'http']) {
     }
 
     test('a server that lost its data is noticed', async (t) => {
-      const server = await Server.start(t)
-      const open = opener(t, { server, transport, storeId: 'wiped' })
-      let a = await open('a')
+      const { server, open } = await setUp(t, 'wiped')
+      const a = await open('a')
       await a.commitConfirmed(['TodoAdded', { id: 'lost', text: 'lost' }])
       await server.stop()
       server.wipe()
       await server.start()
       // Over HTTP the push is what notices: the pull may have ended with the outage.
       await a.add('never-sent')
-      const ended = await a.ended()
-      assert.equal(ended._tag, 'Success', JSON.stringify(ended))
-      assert.equal(ended.value.reason, 'backend-id-mismatch')
-      await a.kill()
-      // By default LiveStore has removed the client's data, and goes on with the new history.
-      a = await open('a')
-      await a.commitConfirmed(['TodoAdded', { id: 'new', text: 'new' }])
-      await converged([a], ['new'])
-      assert.deepEqual((await server.log('wiped')).map(({ args }) => args.id), ['new'])
+      await beginsAnew(a, { server, open }, 'wiped', ['new'])
     })
 
     test('a server with an older copy of its data is noticed', async (t) => {
-      const server = await Server.start(t)
-      const open = opener(t, { server, transport, storeId: 'older' })
+      const { server, open } = await setUp(t, 'older')
       let a = await open('a')
       await a.commitConfirmed(['TodoAdded', { id: 'kept', text: 'kept' }])
       await server.stop()
@@ -109,21 +96,16 @@ for (const transport of ['ws', 'http']) {
       await server.stop()
       restore()
       ;[a] = await bridge([a], open, () => server.start())
-      const ended = await a.ended()
-      assert.equal(ended._tag, 'Success', JSON.stringify(ended))
-      assert.equal(ended.value.reason, 'backend-id-mismatch')
-      await a.kill()
-      a = await open('a')
-      await a.commitConfirmed(['TodoAdded', { id: 'new', text: 'new' }])
-      await converged([a], ['kept', 'new'])
-      assert.deepEqual((await server.log('older')).map(({ args }) => args.id), ['kept', 'new'])
+      await beginsAnew(a, { server, open }, 'older', ['kept', 'new'])
     })
   })
 
-  /** Opens clients that keep their data from one time to the next. */
-  function opener(t, options) {
+  /** A server, and what opens clients that keep their data from one time to the next. */
+  async function setUp(t, storeId) {
+    const server = await Server.start(t)
     const dirs = {}
-    return (name) => Client.open(t, name, { ...options, dataDir: (dirs[name] ??= scratch(t)) })
+    const open = (name) => Client.open(t, name, { server, transport, storeId, dataDir: (dirs[name] ??= scratch(t)) })
+    return { server, open }
   }
 
   /** Brings clients over an outage that `end` ends. */
@@ -134,6 +116,21 @@ for (const transport of ['ws', 'http']) {
     }
     await Promise.all(clients.map((client) => client.close()))
     await end()
-    return Promise.all(['a', 'b'].slice(0, clients.length).map(open))
+    return Promise.all(clients.map(({ name }) => open(name)))
   }
+}
+
+/**
+ * Waits until `client` ends because the server has another history. By default LiveStore has removed the client's data then,
+ * and goes on with that history, which has the items `ids` at the end, the last one `new`.
+ */
+async function beginsAnew(client, { server, open }, storeId, ids) {
+  const ended = await client.ended()
+  assert.equal(ended._tag, 'Success', JSON.stringify(ended))
+  assert.equal(ended.value.reason, 'backend-id-mismatch')
+  await client.kill()
+  const again = await open(client.name)
+  await again.commitConfirmed(['TodoAdded', { id: 'new', text: 'new' }])
+  await converged([again], ids)
+  assert.deepEqual((await server.log(storeId)).map(({ args }) => args.id), ids)
 }
