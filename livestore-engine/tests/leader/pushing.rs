@@ -74,6 +74,26 @@ fn undo_data_is_forgotten_when_much_was_settled() {
     assert_eq!((settled[8], settled[9], settled[18], settled[19], settled[24]), (0, 1, 1, 2, 2));
 }
 
+/// A slow link never carried a full batch in the time that a push has, and it was tried for ever.
+#[test]
+fn what_was_too_much_for_a_link_is_pushed_in_smaller_batches() {
+    let mut bench = pushing("a bc d e f g h");
+    for (attempt, batch) in [(2, "e1=a e2=b e3=c e4=d"), (3, "e1=a"), (4, "e1=a")] {
+        // The time is over, or the connection is.
+        let lines = match attempt {
+            2 => bench.wait().1,
+            _ => bench.refuse(attempt - 1, PushError::Unacknowledged(offline())),
+        };
+        assert_eq!(lines, [format!("pull {} after e0", attempt - 1)]);
+        bench.page(0, []);
+        assert_eq!(bench.wait().1, [format!("push {attempt} after e0: {batch}")]);
+    }
+    // Each that gets through makes the next one larger, until something is too much again.
+    assert_eq!(bench.acknowledge(4, 1).last().unwrap(), "push 5 after e1: e2=b e3=c");
+    assert_eq!(bench.acknowledge(5, 3).last().unwrap(), "push 6 after e3: e4=d e5=e");
+    assert_eq!(bench.acknowledge(6, 5).last().unwrap(), "push 7 after e5: e6=f e7=g e8=h");
+}
+
 #[test]
 fn an_echo_confirms_and_its_acknowledgement_changes_nothing() {
     let mut bench = pushing("a b");

@@ -263,7 +263,7 @@ impl LeaderProcessor {
         let is_confirmed = |event: &&Event| event.num.global <= upstream_head.global;
         let confirmed = || events.iter().take_while(is_confirmed);
         let batch = match cut_batch(confirmed(), &self.limits) {
-            Batch::Events(batch) => batch,
+            Batch::Events(batch) => self.pusher.halved(batch),
             // A backend has taken it once, from a client with other limits; whether this one does, it says itself.
             Batch::UnitTooLarge(_) => first_unit(confirmed(), last.global >= upstream_head.global),
         };

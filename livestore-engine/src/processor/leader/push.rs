@@ -20,12 +20,18 @@ use crate::processor::effect::Effect;
 use crate::processor::input::AttemptId;
 use crate::sync::{Amendment, Payload};
 
+/// Then a full batch has become one of a few events; more would only take longer to get over.
+const MOST_HALVINGS: u32 = 7;
+
 #[derive(Clone, Debug)]
 pub(super) struct Pusher {
     in_flight: Option<Attempt>,
     attempts: u64,
     backoff: Backoff,
     not_before: Option<Instant>,
+    /// How often batches are halved: once more for each push that was not answered, once less for each that was
+    /// acknowledged. What is too much for a slow link within the time given would be too much again.
+    halvings: u32,
     /// Up to here, pending events were pushed under the numbers they have.
     pushed_through: GlobalSeq,
     /// A new client id was asked for and has not come yet.
@@ -64,6 +70,7 @@ impl Pusher {
             attempts: 0,
             backoff: Backoff::new(config.backoff_min, config.backoff_max),
             not_before: None,
+            halvings: 0,
             pushed_through,
             awaits_identity: false,
         }
@@ -86,6 +93,26 @@ impl Pusher {
     pub(super) fn try_now(&mut self) {
         self.not_before = None;
     }
+
+    /// A push was not answered.
+    fn halve(&mut self) {
+        self.halvings = (self.halvings + 1).min(MOST_HALVINGS);
+    }
+
+    /// The beginning of a batch that a link may carry which did not carry the last ones: whole units, one at least.
+    pub(super) fn halved(&self, mut events: Vec<SyncedEvent>) -> Vec<SyncedEvent> {
+        let bytes: usize = events.iter().map(SyncedEvent::encoded_len).sum();
+        let most = bytes >> self.halvings;
+        let (mut sum, mut end) = (0, 0);
+        for (index, event) in events.iter().enumerate() {
+            sum += event.encoded_len();
+            if event.unit_end && (end == 0 || sum <= most) {
+                end = index + 1;
+            }
+        }
+        events.truncate(end);
+        events
+    }
 }
 
 impl LeaderProcessor {
@@ -103,6 +130,7 @@ impl LeaderProcessor {
         }
         match cut_batch(&self.state.pending, &self.limits) {
             Batch::Events(events) => {
+                let events = self.pusher.halved(events);
                 let last = events.last().map_or(GlobalSeq::ROOT, |event| event.seq);
                 self.pusher.pushed_through = self.pusher.pushed_through.max(last);
                 let parent = self.state.upstream_head.global;
@@ -135,6 +163,11 @@ impl LeaderProcessor {
             return;
         }
         let Some(attempt) = self.pusher.in_flight.take() else { return };
+        match &answer {
+            Ok(_) => self.pusher.halvings = self.pusher.halvings.saturating_sub(1),
+            Err(PushError::Unacknowledged(_)) => self.pusher.halve(),
+            Err(_) => {}
+        }
         let answer = answer.map_err(|error| {
             tracing::debug!(%error, "the push was not acknowledged");
             self.last_error = Some(with_sources(&error));
@@ -289,6 +322,7 @@ impl LeaderProcessor {
         if self.pusher.in_flight.as_ref().is_some_and(|attempt| attempt.deadline <= self.now) {
             tracing::debug!("a push was not answered in time; pulling before it is tried again");
             self.pusher.in_flight = None;
+            self.pusher.halve();
             self.retry_push_later();
             self.pull_again();
         }
