@@ -215,7 +215,6 @@ impl LeaderProcessor {
         }
         match self.tail.after(link.cursor, ReadLimit::events(ITEM_EVENTS)) {
             Some(events) => self.publish_events(id, None, events),
-            None if link.cursor == head => self.publish_events(id, None, Vec::new()),
             None => {
                 link.is_reading = true;
                 let purpose = ReadPurpose::Serve { link: id, stream: link.stream };
