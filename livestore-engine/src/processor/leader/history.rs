@@ -274,7 +274,7 @@ impl LeaderProcessor {
             history.stage = Stage::Reseeding { pushed, begun: Vec::new() };
             let parent = history.shared.global;
             self.push_events(parent, batch, false);
-        } else if last.global > upstream_head.global {
+        } else if last.global >= upstream_head.global {
             self.take_over();
         } else {
             events.retain(|event| event.num.is_synced());
