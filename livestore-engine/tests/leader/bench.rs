@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livestore_engine::processor::{
-    AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered, Returning,
+    AttemptId, Effect, Input, LeaderConfig, LeaderProcessor, LinkId, PullId, Recovered,
 };
 use livestore_traits::{
     Applied, Args, Attach, BoxError, CommitRef, Cursor, Durability, Event, GlobalSeq, LeaderItem, LogCommit,
@@ -101,8 +101,11 @@ impl Bench {
         let commit = LogCommit { identity: Some(identity.clone()), ..LogCommit::new(&log.heads) };
         log.commit(term, commit).expect("the first commit of a term");
         let pending = log.after(log.heads.settled.position(), usize::MAX);
-        let recovered =
-            Recovered { heads: log.heads.clone(), identity, pending, archived: Returning::default() };
+        let may_return = |event: &&Event| {
+            event.num.is_synced() && event.is_own && event.num.position() > log.heads.upstream.head.position()
+        };
+        let archived = log.archived.iter().filter(may_return).cloned().collect();
+        let recovered = Recovered { heads: log.heads.clone(), identity, pending, archived };
         let now = beginning();
         let leader = LeaderProcessor::new(config.clone(), term, now, recovered, true);
         let links = BTreeMap::new();

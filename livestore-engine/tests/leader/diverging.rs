@@ -47,6 +47,18 @@ fn archived_events_that_come_back_are_no_pending_ones() {
 }
 
 #[test]
+fn archived_events_that_come_back_after_a_restart_are_no_pending_ones() {
+    let (mut bench, _) = diverged(Diverged::Reset);
+    bench.page(0, [foreign(1, "x")]);
+    let (mut next, first) = Bench::on(bench.log.clone(), bench.config);
+    assert_eq!(first, ["pull 0 after e1"]);
+    next.backend = bench.backend;
+    let returning = SyncedEvent { commit: None, ..own(2, 1, "a") };
+    let lines = next.page(1, [returning]);
+    assert_eq!(lines[0], "log back to e1.1r1 + e2r2=a e3r2=b, settled e2r2");
+}
+
+#[test]
 fn a_reset_ends_at_the_first_difference() {
     let (mut bench, _) = diverged(Diverged::Reset);
     let lines = bench.page(0, [foreign(1, "y"), foreign(2, "z")]);

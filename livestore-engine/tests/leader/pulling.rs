@@ -101,6 +101,14 @@ fn a_pull_that_is_silent_for_too_long_is_opened_again() {
 }
 
 #[test]
+fn a_pull_is_silent_from_its_last_page_on() {
+    let mut bench = Bench::caught_up();
+    bench.now += bench.config.silence_timeout / 2;
+    bench.page(0, [foreign(1, "x")]);
+    assert_eq!(bench.wait(), (bench.config.silence_timeout, vec!["pull 1 after e1".to_owned()]));
+}
+
+#[test]
 fn a_pull_without_credentials_is_tried_until_they_are_renewed() {
     let mut bench = Bench::caught_up();
     for _ in 0..5 {

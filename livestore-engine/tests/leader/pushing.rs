@@ -168,6 +168,16 @@ fn a_head_where_the_push_began_is_no_divergence() {
     assert_eq!(bench.wait().1, ["push 2 after e0: e1=a"]);
 }
 
+/// Nothing can be pushed before the pull has caught up again, so a push that could be tried is nothing to wake up for.
+#[test]
+fn a_push_that_waits_for_the_pull_too_is_not_woken_for() {
+    let mut bench = pushing("a");
+    bench.ahead(1, 0, None);
+    let (waited, lines) = bench.wait();
+    assert_eq!(lines, [""; 0]);
+    assert_eq!(bench.wait().0, bench.config.silence_timeout - waited);
+}
+
 /// What came with the answer showed another backend; a leader that ignores that has nothing left to wait for.
 #[test]
 fn an_answer_that_ends_syncing_leaves_nothing_to_wait_for() {
@@ -271,6 +281,18 @@ fn a_client_whose_id_is_taken_goes_on_under_another() {
     assert_eq!(bench.wait().1, ["push 2 after e0: e1=a"]);
     let refused = bench.units("s1", "e1r1", 2, "b");
     assert!(refused.iter().all(|event| event.client_id == client_id("new")));
+}
+
+#[test]
+fn sessions_hear_of_a_new_client_id_where_nothing_else_is_news() {
+    let mut bench = pushing("a");
+    bench.refuse(1, PushError::ClientIdTaken);
+    bench.page(0, [own(1, 1, "a")]);
+    let identity = Identity { client_id: client_id("new"), secret: ClientSecret([8; 16]) };
+    assert_eq!(
+        bench.give(Input::Identity(identity)),
+        ["log, settled e1, client new", "s1 ← advance e1, settled e1"]
+    );
 }
 
 /// What a session pushes under the old id is refused, and the answer tells it the new one.

@@ -1,7 +1,7 @@
 //! The leader's sessions: attaching, their pushes, and the stream of items.
 
 use livestore_engine::processor::{Input, LeaderConfig, PullId};
-use livestore_traits::{LogCommit, SessionMessage, SessionPush};
+use livestore_traits::{LogCommit, PushError, RejectCode, Rejection, SessionMessage, SessionPush};
 
 use crate::bench::{Bench, foreign, num, own};
 use crate::support::session_id;
@@ -114,8 +114,24 @@ fn commits_that_are_gone_are_told_on_attaching() {
     bench.attach("s1", "e0");
     bench.push("s1", 1, "e0", 1, "a b");
     let limits = livestore_traits::Limits { max_batch_events: 0, ..livestore_traits::Limits::DEFAULT };
-    bench.refuse(1, livestore_traits::PushError::TooLarge { limits });
+    bench.refuse(1, PushError::TooLarge { limits });
     assert_eq!(bench.attach("s1", "e2")[1], "s1 attached, 2 persisted, gone [1, 2]");
+}
+
+/// The log ends where what it was sent ends, so that nothing but the loss is news.
+#[test]
+fn a_session_hears_of_a_lost_commit_that_it_had_not_been_sent() {
+    let mut bench = Bench::new(|config| config.items_ahead = 1);
+    bench.page(0, []);
+    bench.attach("s1", "e0");
+    // As many as one item may have, and one more.
+    bench.push("s1", 1, "e0", 1, &format!("{} b", "A".repeat(512)));
+    bench.attach("s1", "e0");
+    let rejection = Rejection { index: 0, code: RejectCode::Forbidden, message: "no".to_owned() };
+    assert_eq!(
+        bench.refuse(1, PushError::Rejected(rejection)),
+        ["log back to e0.512, settled e0.512, s1 lost 2", "s1 ← advance e0.512, settled e0.512, lost 2"]
+    );
 }
 
 #[test]
@@ -220,6 +236,35 @@ fn pages_wait_longer_for_a_session_that_is_refused_again_but_not_for_ever() {
     let fairness = bench.config.fairness_time;
     assert_eq!((waits[0], waits[1]), (fairness, 2 * fairness));
     assert_eq!(waits[10], 64 * fairness);
+}
+
+/// A session that is refused as fast as it can push would hold pages back for ever.
+#[test]
+fn a_wait_for_a_session_is_not_made_longer_by_refusing_it_once_more() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.page(0, [foreign(1, "x")]);
+    bench.push("s1", 1, "e0", 1, "a");
+    let page = bench.a_page(1, [foreign(2, "y")], livestore_traits::PageInfo::CaughtUp);
+    bench.queue(Input::Page(PullId(bench.pull), page));
+    let begin = bench.now;
+    bench.now += bench.config.fairness_time / 2;
+    assert_eq!(bench.push("s1", 2, "e0", 1, "a"), ["s1 ← refused 2"]);
+    let (_, lines) = bench.wait();
+    assert_eq!(bench.now - begin, bench.config.fairness_time);
+    assert_eq!(lines[0], "log + e2=y, settled e2");
+}
+
+/// Or the time that has passed would be due again and again.
+#[test]
+fn a_wait_for_a_session_ends_where_no_pages_wait_either() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.page(0, [foreign(1, "x")]);
+    bench.push("s1", 1, "e0", 1, "a");
+    let fairness = bench.config.fairness_time;
+    assert_eq!(bench.wait(), (fairness, vec![]));
+    assert_eq!(bench.wait().0, bench.config.silence_timeout - fairness);
 }
 
 /// What a session pushed in the same turn was rolled back before it was durable under the number it was promised.

@@ -1,5 +1,7 @@
 //! Commits, their push to the leader, and their receipts.
 
+use std::time::Duration;
+
 use livestore_engine::processor::{CommitError, SessionConfig};
 use livestore_traits::{Args, EventKind, Limits, NewEvent};
 
@@ -135,7 +137,8 @@ fn a_refused_push_asks_for_what_does_not_come() {
     let mut bench = Bench::attached("e0");
     bench.commit("a");
     bench.refuse(1);
-    let (_, lines) = bench.wait();
+    let (waited, lines) = bench.wait();
+    assert_eq!(waited, Duration::from_millis(200));
     assert_eq!(lines, ["refresh 1 at e0", "push 2 on e0: e1=a"]);
     // Items under way belong to the stream before.
     bench.begin_stream(1);

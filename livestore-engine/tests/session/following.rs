@@ -97,6 +97,14 @@ fn a_rebase_of_the_leader_rolls_back_and_goes_on() {
     assert_eq!(bench.advance("e2r1", "", "e2r1"), ["confirmed 1 at e2r1"]);
 }
 
+#[test]
+fn a_commit_is_persisted_with_its_last_event() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("ab");
+    assert_eq!(bench.advance("e0", "e1=a#1.0", "e0"), [""; 0]);
+    assert_eq!(bench.advance("e1", "e2=b#1.1|", "e0"), ["persisted 1"]);
+}
+
 /// A commit that rolled back is not confirmed by what then settles at its old position.
 #[test]
 fn a_receipt_follows_its_commit_through_rebases() {

@@ -86,6 +86,21 @@ fn a_session_whose_log_is_gone_is_told_what_is_lost_and_goes_on() {
     assert_eq!(bench.session.status().settled_head.global, GlobalSeq(1));
 }
 
+/// Neither had come back on the stream, so both are pending still.
+#[test]
+fn nothing_is_lost_that_is_still_pending() {
+    let mut bench = Bench::attached("e0");
+    bench.commit("a");
+    bench.commit("b");
+    bench.session.link_lost(bench.now);
+    bench.wait();
+    assert_eq!(bench.attach(2, &[]), ["persisted 2"]);
+    bench.session.link_lost(bench.now);
+    bench.wait();
+    assert_eq!(bench.attach(1, &[]), [""; 0]);
+    assert_eq!(bench.advance("e0", "e1=a#1.0|", "e0"), ["push 2 on e1: e2=b"]);
+}
+
 #[test]
 fn what_is_lost_is_told_where_nothing_is_pending_too() {
     let mut bench = Bench::attached("e0");
