@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use livestore_engine::processor::{Diverged, Input, SyncActivity};
 use livestore_traits::{
-    Args, ClientSecret, Identity, Limits, PageInfo, PushError, RejectCode, Rejection, SyncedEvent,
+    Args, ClientSecret, Identity, Limits, PageInfo, PullError, PushError, RejectCode, Rejection, SyncedEvent,
 };
 
 use crate::bench::{Bench, foreign, offline, own};
@@ -158,6 +158,18 @@ fn what_a_page_renumbered_was_not_pushed_under_its_new_number() {
     bench.page(0, [foreign(1, "x")]);
     let lines = bench.page(1, [own(2, 1, "other")]);
     assert_eq!(lines[0], "log back to e1r1 + e2r2=other e3r2=a e4r2=b, settled e2r2");
+}
+
+#[test]
+fn what_moved_up_to_a_rejected_event_was_not_pushed_under_its_new_number() {
+    let mut bench = pushing("a b");
+    bench.pull_ends(Some(PullError::Offline(offline())));
+    let rejection = Rejection { index: 0, code: RejectCode::Forbidden, message: "no".to_owned() };
+    let lines = bench.refuse(1, PushError::Rejected(rejection));
+    assert_eq!(lines[0], "log back to e0 + e1r1=b, settled e0, s1 lost 1");
+    bench.wait();
+    let lines = bench.page(0, [SyncedEvent { commit: None, ..own(1, 1, "other") }]);
+    assert_eq!(lines[0], "log back to e0 + e1r2=other e2r2=b, settled e1r2");
 }
 
 #[test]
