@@ -89,7 +89,7 @@ impl LeaderProcessor {
         let gathered = &self.puller.gathered;
         let Some(since) = gathered.since else { return false };
         let is_full = gathered.bytes >= self.config.gather_bytes;
-        if self.puller.hold.is_some_and(|(_, until)| until > self.now) && !is_full {
+        if self.puller.hold.is_some() && !is_full {
             return false;
         }
         let enough = self.config.gather_events.max(self.state.pending.len());

@@ -30,7 +30,7 @@ pub(super) struct Puller {
     /// Events still to come, if the backend says so.
     pub(super) remaining: Option<u64>,
     pub(super) gathered: Gathered,
-    /// Pages wait for this session's next push, but not longer than until then.
+    /// Pages wait for this session's next push, but not longer than until then: `pull_timeout` ends the wait.
     pub(super) hold: Option<(LinkId, Instant)>,
     /// The events behind an `UpstreamAhead` must have arrived by then.
     pub(super) expect_by: Option<Instant>,
