@@ -105,3 +105,49 @@ impl Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_traits::{Args, ClientId, EventName};
+
+    use super::*;
+
+    fn num(text: &str) -> SeqNum {
+        text.parse().unwrap()
+    }
+
+    fn change(rollback_to: Option<&str>, append: &str) -> Change {
+        let event = |text: &str| Event {
+            num: num(text),
+            name: EventName::new("e").unwrap(),
+            args: Args::default(),
+            client_id: ClientId::new("c").unwrap(),
+            session_id: SessionId::new("s").unwrap(),
+            commit: None,
+            unit_end: true,
+            is_own: true,
+        };
+        let append = append.split_whitespace().map(event).collect();
+        Change { rollback_to: rollback_to.map(num), append, ..Change::default() }
+    }
+
+    #[test]
+    fn the_log_rolls_back_only_what_it_had_before_the_turn() {
+        for (first, second, rollback_to, append) in [
+            ((None, "e3 e4"), (Some("e3"), "e4r1"), None, "e3 e4r1"),
+            ((None, "e3"), (Some("e2"), "e3r1"), None, "e3r1"),
+            ((None, "e3"), (Some("e1"), "e2r1"), Some("e1"), "e2r1"),
+            ((Some("e1"), "e2r1 e3r1"), (Some("e2r1"), "e3r2"), Some("e1"), "e2r1 e3r2"),
+            ((Some("e1"), "e2r1"), (Some("e1"), "e2r2"), Some("e1"), "e2r2"),
+            ((Some("e1"), "e2r1"), (Some("e0"), "e1r2"), Some("e0"), "e1r2"),
+        ] {
+            let mut turn = Turn::default();
+            for (to, events) in [first, second] {
+                turn.add(num("e2"), change(to, events));
+            }
+            let appended: Vec<String> = turn.append.iter().map(|event| event.num.to_string()).collect();
+            assert_eq!(turn.rollback_to(), rollback_to.map(num), "{first:?}, then {second:?}");
+            assert_eq!(appended.join(" "), append, "{first:?}, then {second:?}");
+        }
+    }
+}
