@@ -82,9 +82,11 @@ pub(crate) async fn status(app: &App) -> Result<(), Failure> {
     let _ = timeout(app.wait, is_listed).await;
     if leader::has_server(&statuses.current()) {
         let is_answered = statuses.wait_for(|status| {
+            // The connection is heard of on another way than the events that come over it.
+            let is_synced = status.activity == SyncActivity::CaughtUp && status.pending_events == 0;
             is_unreachable(status)
                 || status.activity == SyncActivity::Off
-                || (status.activity == SyncActivity::CaughtUp && status.pending_events == 0)
+                || (is_synced && status.connection == ConnectionStatus::Connected)
         });
         // Whatever came of it is shown.
         let _ = timeout(app.wait, is_answered).await;
