@@ -167,6 +167,14 @@ fn a_session_that_started_from_a_snapshot_follows_its_leader_behind_it() {
     assert_eq!(state.settled_head, num("e3"));
 }
 
+/// What is settled cannot change any more, whatever an older payload calls it.
+#[test]
+fn the_settled_head_keeps_its_stamp() {
+    let mut state = session("e1r1 e2r1 |");
+    changed(&mut state, advance("e2r1", "", "e1"));
+    assert_eq!(state.settled_head, num("e1r1"));
+}
+
 #[test]
 fn the_leader_takes_a_push() {
     let cases = [
