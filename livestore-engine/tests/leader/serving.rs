@@ -267,6 +267,38 @@ fn a_wait_for_a_session_ends_where_no_pages_wait_either() {
     assert_eq!(bench.wait().0, bench.config.silence_timeout - fairness);
 }
 
+/// Two sessions that went on committing refused each other by turns, each refusal began a new wait, and until they paused
+/// nothing that was pulled came in and nothing was pushed.
+#[test]
+fn pages_do_not_wait_for_ever_for_sessions_that_are_refused_by_turns() {
+    let mut bench = Bench::caught_up();
+    bench.attach("s1", "e0");
+    bench.attach("s2", "e0");
+    let begin = bench.now;
+    let mut merged = None;
+    for round in 0..1000_u64 {
+        let (first, second) = if round % 2 == 0 { ("s1", "s2") } else { ("s2", "s1") };
+        let base = bench.leader.local_head().to_string();
+        for (session, n) in [(first, round / 2 + 1), (second, round.div_ceil(2) + 1)] {
+            let push = bench.push_input(session, round, &base, n, "a");
+            bench.queue(push);
+        }
+        if round == 0 {
+            let page = bench.a_page(0, [foreign(1, "x")], livestore_traits::PageInfo::CaughtUp);
+            bench.queue(Input::Page(PullId(bench.pull), page));
+        }
+        assert!(bench.drive().contains(&format!("{second} ← refused {round}")));
+        if bench.leader.status().upstream_head.global.0 == 1 {
+            merged = Some(bench.now - begin);
+            break;
+        }
+        bench.now += bench.config.fairness_time / 4;
+        bench.leader.handle_timeout(bench.now);
+        bench.drive();
+    }
+    assert_eq!(merged, Some(64 * bench.config.fairness_time));
+}
+
 /// What a session pushed in the same turn was rolled back before it was durable under the number it was promised.
 #[test]
 fn what_a_session_was_promised_is_durable_before_it_is_rolled_back() {

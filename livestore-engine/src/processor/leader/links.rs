@@ -19,7 +19,7 @@ use crate::sync::{Outcome, Payload, merge};
 const ITEM_EVENTS: usize = 512;
 
 /// A session that is refused over and over needs longer for its rebase than pages wait: the wait doubles so many times.
-const MAX_PATIENCE: u32 = 6;
+pub(super) const MAX_PATIENCE: u32 = 6;
 
 /// An attached session.
 #[derive(Clone, Debug)]

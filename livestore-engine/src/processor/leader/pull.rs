@@ -11,6 +11,7 @@ use livestore_traits::{Capabilities, ConnectionStatus, Pull, PullError, PullMode
 
 use super::LeaderProcessor;
 use super::gather::{Gathered, check_page};
+use super::links::MAX_PATIENCE;
 use super::status::with_sources;
 use crate::processor::backoff::Backoff;
 use crate::processor::config::LeaderConfig;
@@ -249,9 +250,16 @@ impl LeaderProcessor {
             tracing::debug!("the pull was silent for too long; pulling again");
             self.pull_again();
         }
-        if self.puller.hold.is_some_and(|(_, until)| until <= self.now) {
+        if self.held_until().is_some_and(|until| until <= self.now) {
             self.puller.hold = None;
         }
+    }
+
+    /// Until when pages wait for a session. Sessions that are refused by turns do not add their waits up.
+    fn held_until(&self) -> Option<Instant> {
+        let (_, until) = self.puller.hold?;
+        let longest = self.config.fairness_time * (1 << MAX_PATIENCE);
+        Some(self.puller.gathered.since.map_or(until, |since| until.min(since + longest)))
     }
 
     pub(super) fn pull_deadline(&self) -> Option<Instant> {
@@ -260,8 +268,7 @@ impl LeaderProcessor {
             Phase::Pulling { heard, .. } => Some(heard + self.config.silence_timeout),
             Phase::Off => None,
         };
-        let hold = self.puller.hold.map(|(_, until)| until);
         let gather = self.puller.gathered.since.map(|since| since + self.config.gather_time);
-        [phase, self.puller.expect_by, hold.or(gather)].into_iter().flatten().min()
+        [phase, self.puller.expect_by, self.held_until().or(gather)].into_iter().flatten().min()
     }
 }
