@@ -12,6 +12,8 @@
 pub mod processor;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(test)]
+mod sample;
 #[cfg(feature = "runtime")]
 mod store;
 pub mod sync;

@@ -79,30 +79,18 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use livestore_traits::{Args, ClientId, EventName, SessionId};
+    use livestore_traits::Args;
 
     use super::*;
-
-    fn num(text: &str) -> SeqNum {
-        text.parse().unwrap()
-    }
+    use crate::sample::{event, num};
 
     /// Events whose args have as many bytes as is written after the number.
     fn events(text: &str) -> Vec<Event> {
-        let event = |text: &str| {
+        let sized = |text: &str| {
             let (number, len) = text.split_once('=').unwrap();
-            Event {
-                num: num(number),
-                name: EventName::new("e").unwrap(),
-                args: Args::parse("1".repeat(len.parse().unwrap())).unwrap(),
-                client_id: ClientId::new("c").unwrap(),
-                session_id: SessionId::new("s").unwrap(),
-                commit: None,
-                unit_end: true,
-                is_own: false,
-            }
+            Event { args: Args::parse("1".repeat(len.parse().unwrap())).unwrap(), ..event(number) }
         };
-        text.split_whitespace().map(event).collect()
+        text.split_whitespace().map(sized).collect()
     }
 
     /// A tail of at most 4 events and 100 bytes, with these events after the root.

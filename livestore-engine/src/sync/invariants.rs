@@ -94,27 +94,11 @@ impl Marks {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use livestore_traits::{Args, ClientId, Event, EventName, SeqNum, SessionId};
+    use livestore_traits::{ClientId, SeqNum};
 
     use super::*;
+    use crate::sample::{event, num};
     use crate::sync::outcome::Change;
-
-    fn num(text: &str) -> SeqNum {
-        text.parse().unwrap()
-    }
-
-    fn event(text: &str) -> Event {
-        Event {
-            num: num(text),
-            name: EventName::new("e").unwrap(),
-            args: Args::default(),
-            client_id: ClientId::new("c").unwrap(),
-            session_id: SessionId::new("s").unwrap(),
-            commit: None,
-            unit_end: true,
-            is_own: true,
-        }
-    }
 
     /// At `e1r1`, with `e2r1 e2.1r2` pending, in generation 3.
     fn state(level: Level) -> SyncState {

@@ -50,21 +50,14 @@ impl Returning {
 
 #[cfg(test)]
 mod tests {
-    use livestore_traits::{Args, CommitRef, Position, RebaseGeneration, SeqNum};
+    use livestore_traits::{Args, CommitRef};
 
     use super::*;
+    use crate::sample::event;
 
     fn archived(seq: u64, text: &str) -> Event {
-        Event {
-            num: SeqNum::new(Position::synced(GlobalSeq(seq)), RebaseGeneration::default()),
-            name: "v1.Put".parse().expect("a name"),
-            args: Args::parse(format!("\"{text}\"")).expect("JSON"),
-            client_id: "client".parse().expect("an id"),
-            session_id: "session".parse().expect("an id"),
-            commit: Some(CommitRef { n: seq, index: 0 }),
-            unit_end: true,
-            is_own: true,
-        }
+        let args = Args::parse(format!("\"{text}\"")).expect("JSON");
+        Event { args, commit: Some(CommitRef { n: seq, index: 0 }), ..event(&format!("e{seq}")) }
     }
 
     fn returning(seq: u64, text: &str) -> SyncedEvent {

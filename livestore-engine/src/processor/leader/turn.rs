@@ -108,25 +108,10 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
-    use livestore_traits::{Args, ClientId, EventName};
-
     use super::*;
-
-    fn num(text: &str) -> SeqNum {
-        text.parse().unwrap()
-    }
+    use crate::sample::{event, num};
 
     fn change(rollback_to: Option<&str>, append: &str) -> Change {
-        let event = |text: &str| Event {
-            num: num(text),
-            name: EventName::new("e").unwrap(),
-            args: Args::default(),
-            client_id: ClientId::new("c").unwrap(),
-            session_id: SessionId::new("s").unwrap(),
-            commit: None,
-            unit_end: true,
-            is_own: true,
-        };
         let append = append.split_whitespace().map(event).collect();
         Change { rollback_to: rollback_to.map(num), append, ..Change::default() }
     }
