@@ -101,6 +101,9 @@ impl Pusher {
 
     /// The beginning of a batch that a link may carry which did not carry the last ones: whole units, one at least.
     pub(super) fn halved(&self, mut events: Vec<SyncedEvent>) -> Vec<SyncedEvent> {
+        if self.halvings == 0 {
+            return events;
+        }
         let bytes: usize = events.iter().map(SyncedEvent::encoded_len).sum();
         let most = bytes >> self.halvings;
         let (mut sum, mut end) = (0, 0);
