@@ -124,12 +124,15 @@ impl Campaign {
             };
             let is_elected = leadership.is_some();
             roles.send_replace(Role::Beginning);
-            match self.lead(leadership).await {
+            let led = self.lead(leadership).await;
+            if led.is_err() {
+                roles.send_replace(Role::Seeking);
+            }
+            match led {
                 // It was lost before it was used, and somebody leads already.
                 Err(SeekError::Recovery(RecoveryError::Eventlog(EventlogError::Fenced { .. })))
                     if is_elected =>
                 {
-                    roles.send_replace(Role::Seeking);
                     clock::pause(LOOK_AGAIN_MS).await;
                 }
                 part => return part.map(Some),
@@ -291,7 +294,6 @@ impl Campaign {
                         error = &error as &dyn std::error::Error,
                         "can neither lead nor follow yet"
                     );
-                    roles.send_replace(Role::Seeking);
                     clock::pause(MISFIT_PAUSE_MS).await;
                 }
             }
