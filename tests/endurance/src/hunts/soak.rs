@@ -6,6 +6,7 @@ mod tasks;
 use std::collections::VecDeque;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,17 +35,13 @@ const VISIT: Duration = Duration::from_millis(600);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// By how much the memory of the second half may be above that of the first: what an allocator may keep.
 const SLACK_BYTES: u64 = 16 * 1024 * 1024;
-/// Short enough that what is silent is dropped during the hunt, and that idle stores are closed.
-const LIMITS: [&str; 8] = [
-    "--idle-timeout=5s",
-    "--write-timeout=5s",
-    "--header-timeout=5s",
-    "--max-wait=5s",
-    "--first-pull-timeout=5s",
-    "--store-idle-timeout=2s",
-    "--tails-bytes=8MiB",
-    "--tail-bytes=1MiB",
-];
+/// How long a server bears silence of any kind: short enough that what is silent is dropped during the hunt.
+const SILENCE: Duration = Duration::from_secs(5);
+/// … and keeps a store open that nobody uses.
+const STORE_IDLE: Duration = Duration::from_secs(2);
+/// The bounds that are [`SILENCE`].
+const SILENCES: [&str; 5] =
+    ["idle-timeout", "write-timeout", "header-timeout", "max-wait", "first-pull-timeout"];
 
 /// How the hunt goes.
 #[derive(Clone, Debug)]
@@ -82,9 +79,7 @@ struct Book {
 pub async fn run(options: &Soak) -> HarnessResult<Findings> {
     let mut findings = Findings::default();
     let dir = tempfile::tempdir()?;
-    let server = ServerOptions::new(options.binaries.clone(), dir.path()).store(&options.store).args(&LIMITS);
-    let cache: &[&str] = if options.store == "redb" { &["--cache-bytes=16MiB"] } else { &[] };
-    let server = Server::start(server.args(cache)).await?;
+    let server = Server::start(server_options(options, dir.path())).await?;
     let site = Site::new(server.addr());
     let at_rest = rest_after_first_visits(&site, &server).await?;
     progress(format_args!("at rest: {at_rest}"));
@@ -105,6 +100,17 @@ pub async fn run(options: &Soak) -> HarnessResult<Findings> {
     findings.violations(server.panics());
     tasks::count(options, &mut findings).await?;
     Ok(findings)
+}
+
+fn server_options(options: &Soak, dir: &Path) -> ServerOptions {
+    let mut args: Vec<String> = SILENCES.map(|bound| format!("--{bound}={SILENCE:?}")).into();
+    args.push(format!("--store-idle-timeout={STORE_IDLE:?}"));
+    args.extend(["--tails-bytes=8MiB", "--tail-bytes=1MiB"].map(str::to_owned));
+    if options.store == "redb" {
+        args.push("--cache-bytes=16MiB".to_owned());
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    ServerOptions::new(options.binaries.clone(), dir).store(&options.store).args(&args)
 }
 
 impl Site {

@@ -7,7 +7,7 @@ use livestore_server::{Server, ServerLimits};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
 
-use super::{REST, Site, Soak, first_visits, visitors};
+use super::{REST, SILENCE, STORE_IDLE, Site, Soak, first_visits, visitors};
 use crate::findings::{Findings, progress};
 use crate::{HANG, HarnessResult};
 
@@ -42,6 +42,7 @@ async fn count_in(runtime: &Handle, options: &Soak, findings: &mut Findings) -> 
     while let Some(visitor) = visitors.join_next().await {
         visitor??;
     }
+    findings.violations(std::mem::take(&mut site.book().violations));
     let ended = Instant::now();
     while tasks() > before && ended.elapsed() < HANG {
         sleep(Duration::from_millis(50)).await;
@@ -54,15 +55,13 @@ async fn count_in(runtime: &Handle, options: &Soak, findings: &mut Findings) -> 
     Ok(())
 }
 
-/// As [`super::LIMITS`].
 fn limits() -> ServerLimits {
     let mut limits = ServerLimits::DEFAULT;
-    let five = Duration::from_secs(5);
-    limits.idle_timeout = five;
-    limits.write_timeout = five;
-    limits.header_timeout = five;
-    limits.max_wait = five;
-    limits.first_pull_timeout = five;
-    limits.store_idle_timeout = Duration::from_secs(2);
+    limits.idle_timeout = SILENCE;
+    limits.write_timeout = SILENCE;
+    limits.header_timeout = SILENCE;
+    limits.max_wait = SILENCE;
+    limits.first_pull_timeout = SILENCE;
+    limits.store_idle_timeout = STORE_IDLE;
     limits
 }
