@@ -4,8 +4,9 @@
 //! Serving ── shutdown() ──▶ Draining ── all done, or the deadline ──▶ Stopped
 //! ```
 //!
-//! Everything that runs for the server holds a [`Running`]; a shutdown waits until the last one is dropped. Dropping
-//! the [`Lifecycle`] without a shutdown stops everything at once.
+//! Everything that runs for the server holds a [`Running`]; a shutdown waits until the last one is dropped. So what runs
+//! drops it last, after all that it holds of the data. Dropping the [`Lifecycle`] without a shutdown stops everything at
+//! once.
 
 use std::time::Duration;
 

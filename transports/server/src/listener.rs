@@ -81,7 +81,7 @@ impl ServerBuilder {
         let local_addr = listener.local_addr()?;
         let service = self.into_service();
         let running = service.shared.lifecycle.enter();
-        tokio::spawn(accept(listener, service.clone(), running));
+        tokio::spawn(accept(running, listener, service.clone()));
         Ok(Server { service, local_addr })
     }
 }
@@ -145,7 +145,8 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, service: SyncService, mut running: Running) {
+/// `running` comes first, so that it is dropped last: a shutdown that waits for it finds nothing held any more.
+async fn accept(mut running: Running, listener: TcpListener, service: SyncService) {
     loop {
         let accepted = tokio::select! {
             // First, so that no flood of connections keeps a server from ending.

@@ -197,7 +197,8 @@ where
     let limits = shared.limits.clone();
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else {
-            // The peer left before the answer was out.
+            // The peer left before the answer was out. The store goes before `running`, for which a shutdown waits.
+            drop(serve);
             return;
         };
         // Where the service is mounted elsewhere, the stream below knows no bound.

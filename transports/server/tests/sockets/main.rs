@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod clients;
+mod ending;
 mod guarded;
 mod livestore;
 mod serving;
